@@ -1,0 +1,1 @@
+"""Meshes and public data sets in, a shape store out."""

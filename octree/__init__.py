@@ -1,0 +1,1 @@
+"""Learning on octrees: shape store, batches, augmentation, MID-Net, losses and probes."""

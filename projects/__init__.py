@@ -1,0 +1,1 @@
+"""One folder per modality with its trainers, and the command line."""

@@ -1,0 +1,50 @@
+"""The pcrq distribution: four import packages, their dependencies and extras, and the console script."""
+
+from setuptools import find_packages, setup
+
+TEST = ["pytest>=8", "hypothesis>=6.100", "pytest-xdist>=3.5", "ruff>=0.9", "import-linter>=2.1"]
+
+EXTRAS = {
+    "test": TEST,
+    "tensorboard": ["tensorboard>=2.16"],
+    "dask": ["dask[distributed]>=2024.8"],
+    "ray": ["ray>=2.35; python_version < '3.14'"],
+}
+EXTRAS["all"] = EXTRAS["tensorboard"] + TEST
+
+setup(
+    name="pcrq",
+    version="0.1.0",
+    description="Self-supervised learning by randomized quantization, above all on 3D shapes",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=find_packages(include=["pcrq*", "octree*", "data_prep*", "projects*"]),
+    package_data={"projects": ["**/*.yaml", "**/*.html", "**/*.js"]},
+    install_requires=[
+        "torch>=2.8",
+        "torchvision",
+        "ocnn>=2.3",
+        "open3d>=0.19",
+        "trimesh>=4.4",
+        "h5py>=3.10",
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "scikit-learn>=1.4",
+        "joblib>=1.4",
+        "tqdm>=4.66",
+        "lightning>=2.4",
+        "jsonargparse[signatures]>=4.33",
+        "torchmetrics>=1.4",
+        "matplotlib>=3.8",
+        "plotly>=5.20",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["pcrq = projects.cli:main"]},
+    classifiers=[
+        "License :: OSI Approved :: MIT License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
