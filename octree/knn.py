@@ -1,0 +1,42 @@
+"""Accuracy of nearest neighbours among frozen features: a probe without training."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+TEMPERATURE = 0.1
+
+
+def knn_accuracy(
+    features: torch.Tensor,
+    category: torch.Tensor,
+    gallery: torch.Tensor | None = None,
+    gallery_category: torch.Tensor | None = None,
+    neighbours: int = 10,
+) -> float:
+    """Share of shapes whose category the nearest shapes of a gallery vote for.
+
+    Votes count exp(cosine / 0.1), as in instance discrimination (Wu et al., CVPR 2018).
+
+    Args:
+        features: (Q, D) features of the shapes to classify.
+        category: (Q,) int64 their categories.
+        gallery: (G, D) features of the labelled shapes; None for ``features`` itself, each shape left out of its
+            own vote.
+        gallery_category: (G,) int64 categories of the gallery; given exactly with it.
+        neighbours: shapes that vote, fewer where the gallery is smaller.
+
+    Returns:
+        Accuracy in [0, 1].
+    """
+    leave_one_out = gallery is None
+    if leave_one_out:
+        gallery, gallery_category = features, category
+    similarity = F.normalize(features, dim=1) @ F.normalize(gallery, dim=1).t()
+    if leave_one_out:
+        similarity.fill_diagonal_(-torch.inf)
+    nearest = similarity.topk(min(neighbours, len(gallery) - leave_one_out), dim=1)
+    votes = torch.zeros(len(features), int(gallery_category.max()) + 1, device=features.device)
+    votes.scatter_add_(1, gallery_category[nearest.indices], (nearest.values / TEMPERATURE).exp())
+    return float((votes.argmax(dim=1) == category).float().mean())

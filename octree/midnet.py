@@ -1,0 +1,179 @@
+"""MID-Net: HRNet with a shape head and a point head, both ending on the unit sphere.
+
+Multiresolution instance discrimination (Wang et al., AAAI 2021): the shape feature tells a shape from all others, the
+point features tell the patches of one shape apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from ocnn.modules import Conv1x1BnRelu
+from ocnn.nn import octree_depad, octree_global_pool
+from ocnn.octree import Octree
+from torch import nn
+
+from octree.batch_octree import build_neighbours, build_octree
+from octree.hrnet import STAGES, BackboneFeatures, HRNet, max_pool_to, upsample_to
+from octree.interpolation import interpolate_to_children
+from octree.pair_convolution import use_pair_convolution
+from octree.point_batch import PointBatch
+from pcrq import InputError
+
+IN_CHANNELS = 4
+
+
+@dataclass(frozen=True)
+class MIDNetConfig:
+    """The architecture of a MID-Net; the defaults are the paper's network.
+
+    Args:
+        depth: depth of the octree's leaves.
+        full_depth: every octree node exists down to this depth.
+        width: channels at depth - 1; all other widths follow from it.
+        blocks: residual blocks per branch and stage.
+        nempty: convolve non-empty nodes only (a third of the cost; right for CPUs).
+        shape_channels: dimensions of the shape feature.
+        point_channels: dimensions of the point features.
+
+    Raises:
+        InputError: the values do not fit together.
+    """
+
+    depth: int = 6
+    full_depth: int = 2
+    width: int = 128
+    blocks: int = 3
+    nempty: bool = False
+    shape_channels: int = 128
+    point_channels: int = 64
+
+    def __post_init__(self) -> None:
+        if not self.full_depth <= self.depth - STAGES or self.full_depth < 1:
+            raise InputError(
+                f"depth {self.depth} with full_depth {self.full_depth}: the coarsest branch has depth - {STAGES}, "
+                f"which must be at least full_depth, and full_depth at least 1"
+            )
+        if self.width < 16 or self.width % 16:
+            raise InputError(f"width {self.width}: choose a multiple of 16")
+        if self.depth > 10:
+            raise InputError(f"depth {self.depth}: choose 10 or less")
+        if self.blocks < 1:
+            raise InputError(f"blocks {self.blocks}: choose at least 1")
+
+
+@dataclass(frozen=True)
+class MIDFeatures:
+    """The two outputs of a MID-Net for a batch.
+
+    Args:
+        shape: (B, shape_channels) unit vectors.
+        point: (L, point_channels) unit vectors, one per non-empty leaf.
+    """
+
+    shape: torch.Tensor
+    point: torch.Tensor
+
+
+class MIDNet(nn.Module):
+    """The network that is pretrained.
+
+    Args:
+        config: the architecture.
+    """
+
+    def __init__(self, config: MIDNetConfig | None = None):
+        super().__init__()
+        self.config = config or MIDNetConfig()
+        config = self.config
+        self.backbone = HRNet(config.width, IN_CHANNELS, config.blocks, config.nempty)
+        self.shape_head = ShapeHead(self.backbone.channels, config.shape_channels, config.nempty)
+        self.point_head = PointHead(self.backbone.channels, config.point_channels, config.nempty)
+        use_pair_convolution(self)
+
+    def forward(self, octree: Octree) -> MIDFeatures:
+        """Features of an octree made by :meth:`octree`."""
+        features = self.backbone(leaf_features(octree, self.config.nempty), octree)
+        _, shape = self.shape_head(features, octree)
+        return MIDFeatures(F.normalize(shape, dim=1), F.normalize(self.point_head(features, octree), dim=1))
+
+    def embed(self, octree: Octree) -> torch.Tensor:
+        """(B, 8·width) features of whole shapes before the last layer: "fc1", what linear probes use."""
+        fc1, _ = self.shape_head(self.backbone(leaf_features(octree, self.config.nempty), octree), octree)
+        return fc1
+
+    def octree(self, batch: PointBatch) -> tuple[Octree, torch.Tensor]:
+        """The octree of a batch as this network needs it, and the (N,) non-empty leaf of every point."""
+        octree, leaf_of_point = build_octree(batch, self.config.depth, self.config.full_depth)
+        build_neighbours(octree, self.config.nempty)
+        return octree, leaf_of_point
+
+    def hyper_parameters(self) -> dict:
+        """The configuration as plain values."""
+        return asdict(self.config)
+
+
+class ShapeHead(nn.Module):
+    """All branches pooled to the coarsest depth, one wide layer, global average, one linear layer."""
+
+    def __init__(self, channels: list[int], out_channels: int, nempty: bool):
+        super().__init__()
+        self.nempty = nempty
+        hidden = 8 * channels[0]
+        self.fc1 = Conv1x1BnRelu(sum(channels), hidden)
+        self.fc2 = nn.Linear(hidden, out_channels)
+
+    def forward(self, features: BackboneFeatures, octree: Octree) -> tuple[torch.Tensor, torch.Tensor]:
+        """The pooled (B, 8·width) "fc1" and the (B, out_channels) output."""
+        coarsest = octree.depth - STAGES
+        pooled = [
+            max_pool_to(data, octree, octree.depth - 1 - level, coarsest, self.nempty)
+            for level, data in enumerate(features.branches)
+        ]
+        fc1 = octree_global_pool(self.fc1(torch.cat(pooled, dim=1)), octree, coarsest, self.nempty)
+        return fc1, self.fc2(fc1)
+
+
+class PointHead(nn.Module):
+    """All branches brought to the leaves, joined with the leaves' own features, a hidden layer, one linear layer.
+
+    The hidden layer is linear before its normalisation, and so are both kinds of upsampling, so each branch is
+    multiplied by its part of the hidden weights at its own resolution and only then upsampled: the same numbers as
+    joining first, at a fraction of the memory and time.
+    """
+
+    def __init__(self, channels: list[int], out_channels: int, nempty: bool):
+        super().__init__()
+        self.nempty = nempty
+        hidden = 2 * channels[0]
+        self.hidden = nn.Linear(sum(channels) + channels[0] // 2, hidden, bias=False)
+        self.split = [*channels, channels[0] // 2]
+        self.norm = nn.BatchNorm1d(hidden)
+        self.out = nn.Linear(hidden, out_channels)
+
+    def forward(self, features: BackboneFeatures, octree: Octree) -> torch.Tensor:
+        """(L, out_channels), one row per non-empty leaf."""
+        depth = octree.depth
+        *branch_weights, leaf_weight = self.hidden.weight.split(self.split, dim=1)
+        hidden = None
+        for level in reversed(range(len(branch_weights))):
+            part = F.linear(features.branches[level], branch_weights[level])
+            if hidden is not None:
+                part = part + upsample_to(hidden, octree, depth - 2 - level, depth - 1 - level, self.nempty)
+            hidden = part
+        leaves = features.leaves if self.nempty else octree_depad(features.leaves, octree, depth)
+        hidden = interpolate_to_children(hidden, octree, depth - 1, self.nempty) + F.linear(
+            leaves, leaf_weight
+        )
+        return self.out(torch.relu(self.norm(hidden)))
+
+
+def leaf_features(octree: Octree, nempty: bool) -> torch.Tensor:
+    """(L, 4): mean normal of a leaf and displacement of its mean point along it, in absolute value.
+
+    Absolute, because scanned normals have no reliable sign (O-CNN's ``signal_abs``). The displacement is in units of
+    the leaf's side, in [0, 0.5·√3]. With ``nempty=False`` empty leaves get a row of zeros.
+    """
+    return octree.get_input_feature("ND", nempty).abs()
