@@ -1,13 +1,26 @@
-"""From one mesh or point cloud to one shape of the store: scan, simplify, cluster (MID-Net's preparation)."""
+"""From one mesh or point cloud to one shape of the store: scan, normalise, simplify, cluster (MID-Net's preparation)."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
+from data_prep.bounding_sphere import bounding_sphere
 from data_prep.mesh import Mesh
+from data_prep.patches import cluster_patches
 from data_prep.point_cloud import PointCloud
+from data_prep.sampling import sample
+from data_prep.scan import scan
+from data_prep.simplify import simplify
 from octree.shape_store import Shape
+from pcrq.errors import InputError
+
+VERSION = 1
+"""Goes up when the same input gives another shape, so that nothing made before is taken for up to date."""
+_MARGIN = 1 + 1e-6  # points rounded to float32 stay inside the unit ball
 
 
 @dataclass(frozen=True)
@@ -21,6 +34,9 @@ class Pipeline:
         grid: cells along each axis of [-1, 1]³ in which points are averaged; None keeps every point.
         patches: clusters of a shape, at most 256; 0 makes none.
         seed: the randomness of "sample" and of the clustering; every shape draws its own stream from it.
+
+    Raises:
+        InputError: a value is out of its range.
     """
 
     method: Literal["scan", "sample"] = "scan"
@@ -30,7 +46,86 @@ class Pipeline:
     patches: int = 100
     seed: int = 0
 
+    def __post_init__(self):
+        if self.method not in ("scan", "sample"):
+            raise InputError(f"method {self.method!r} is not one of 'scan' and 'sample'")
+        ranges = {"resolution": (2, 4096), "points": (1, 10**8), "grid": (2, 1024), "patches": (0, 256)}
+        for name, (least, most) in ranges.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise InputError(f"{name} {value} is not in [{least}, {most}]")
 
-def prepare_shape(source: Mesh | PointCloud, shape_id: str, pipeline: Pipeline = Pipeline()) -> Shape:  # noqa: B008
-    """Make one shape: points in the unit ball, unit normals, labels and patches."""
-    raise NotImplementedError
+
+def prepare_shape(
+    source: Mesh | PointCloud,
+    shape_id: str,
+    pipeline: Pipeline = Pipeline(),
+    *,
+    category: int = -1,
+    split: str = "",
+) -> Shape:
+    """Make one shape.
+
+    Args:
+        source: a cleaned mesh, which is scanned or sampled, or a point cloud with normals, which is taken as it is.
+        shape_id: name of the shape; its random stream depends on it.
+        pipeline: how.
+        category, split: passed on to the shape.
+
+    Returns:
+        Points in the unit ball (of their bounding sphere), unit normals, labels where ``source`` has them, and
+        patches unless the pipeline makes none.
+
+    Raises:
+        InputError: the point cloud lacks normals, holds values that are not finite or has no extent, or no ray
+            hits the mesh.
+    """
+    seeds = _seeds(pipeline.seed, shape_id)
+    if isinstance(source, PointCloud):
+        cloud = _checked(source, shape_id)
+    elif pipeline.method == "scan":
+        cloud = scan(source, pipeline.resolution).as_cloud(source)
+        if len(cloud.points) == 0:
+            raise InputError(f"{shape_id}: no ray of the scanner hits it; it is thinner than the rays are apart")
+    else:
+        cloud = sample(source, pipeline.points, seeds[0]).as_cloud(source)
+    center, radius = bounding_sphere(cloud.points)
+    if not radius > 0:
+        raise InputError(f"{shape_id}: all points are the same; a shape needs an extent")
+    radius *= _MARGIN
+    cloud = PointCloud((cloud.points - center) / radius, cloud.normals, cloud.labels)
+    if pipeline.grid is not None:
+        cloud = simplify(cloud, pipeline.grid)
+    points = cloud.points.astype(np.float32)
+    return Shape(
+        points=points,
+        normals=cloud.normals.astype(np.float32),
+        id=shape_id,
+        category=category,
+        split=split,
+        labels=cloud.labels,
+        patches=cluster_patches(points, pipeline.patches, seeds[1]) if pipeline.patches else None,
+        center=tuple(center.tolist()),
+        radius=radius,
+    )
+
+
+def _checked(cloud: PointCloud, name: str) -> PointCloud:
+    """A point cloud from outside as float64 with unit normals; points with a normal of length zero are left out."""
+    if cloud.normals is None:
+        raise InputError(f"{name}: a point cloud without normals; the network needs them")
+    points, normals = np.asarray(cloud.points, np.float64), np.asarray(cloud.normals, np.float64)
+    if not (np.isfinite(points).all() and np.isfinite(normals).all()):
+        raise InputError(f"{name}: points or normals are not finite")
+    length = np.linalg.norm(normals, axis=1)
+    kept = length > 0
+    if not kept.any():
+        raise InputError(f"{name}: no point has a normal; the network needs them")
+    labels = None if cloud.labels is None else np.asarray(cloud.labels)[kept]
+    return PointCloud(points[kept], normals[kept] / length[kept, None], labels)
+
+
+def _seeds(seed: int, shape_id: str) -> tuple[int, int]:
+    """Two numbers in [0, 2³²) that depend on nothing but the seed and the name."""
+    digest = hashlib.sha256(f"{seed}:{shape_id}".encode()).digest()
+    return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
+from pcrq.points import randomized_quantize_points
 
 from octree.point_batch import PointBatch
-from pcrq.points import randomized_quantize_points
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,7 @@ def clip(batch: PointBatch) -> PointBatch:
     return batch.select((batch.points.abs() < 1).all(dim=1))
 
 
-def quantize(
-    batch: PointBatch, bins: int, generator: torch.Generator | None = None, **options: bool
-) -> PointBatch:
+def quantize(batch: PointBatch, bins: int, generator: torch.Generator | None = None, **options: bool) -> PointBatch:
     """Quantize the coordinates, one quantizer per cloud and axis; ``options`` as for randomized_quantize_points."""
     points = randomized_quantize_points(
         batch.points, batch.batch_id, batch.batch_size, bins=bins, generator=generator, **options

@@ -11,9 +11,7 @@ from ocnn.octree import Octree, Points
 
 from octree.point_batch import PointBatch
 
-_BELOW_ONE = (
-    1 - 2**-20
-)  # ocnn's cube is half open: a coordinate of exactly 1 would wrap round to the other side
+_BELOW_ONE = 1 - 2**-20  # ocnn's cube is half open: a coordinate of exactly 1 would wrap round to the other side
 _ROUNDING = 1e-4
 
 

@@ -39,9 +39,7 @@ def load_checkpoint(path: str | Path) -> dict:
             ) from error
         raise InputError(f"{path}: not a checkpoint; name a .ckpt that a training run wrote") from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise InputError(
-            f"{path}: the checkpoint cannot be read (cut short or damaged); copy it again"
-        ) from error
+        raise InputError(f"{path}: the checkpoint cannot be read (cut short or damaged); copy it again") from error
     if not isinstance(checkpoint, dict):
         raise InputError(f"{path}: not a training checkpoint; name a .ckpt that a training run wrote")
     return checkpoint
@@ -56,9 +54,7 @@ def load_network(path: str | Path) -> MIDNet:
     checkpoint = load_checkpoint(path)
     about = checkpoint.get(KEY)
     if not isinstance(about, dict) or "state_dict" not in checkpoint:
-        raise InputError(
-            f"{path}: a checkpoint, but not of a MID-Net; pretrain one with projects.point_cloud.pretrain"
-        )
+        raise InputError(f"{path}: a checkpoint, but not of a MID-Net; pretrain one with projects.point_cloud.pretrain")
     try:
         network = MIDNet(MIDNetConfig(**about["config"]))
         weights = {
@@ -68,7 +64,5 @@ def load_network(path: str | Path) -> MIDNet:
         }
         network.load_state_dict(weights)
     except (KeyError, TypeError, RuntimeError) as error:
-        raise InputError(
-            f"{path}: the weights do not fit this version's MID-Net ({error}); pretrain again"
-        ) from error
+        raise InputError(f"{path}: the weights do not fit this version's MID-Net ({error}); pretrain again") from error
     return network.eval()

@@ -49,9 +49,7 @@ class HRNet(nn.Module):
         self.front = OctreeConvBnRelu(width // 2, width, nempty=nempty)
         self.stages = nn.ModuleList(
             nn.ModuleList(
-                OctreeResBlocks(
-                    channels, channels, blocks, bottleneck=4 if channels < 256 else 8, nempty=nempty
-                )
+                OctreeResBlocks(channels, channels, blocks, bottleneck=4 if channels < 256 else 8, nempty=nempty)
                 for channels in self.channels[: stage + 1]
             )
             for stage in range(STAGES)
@@ -100,9 +98,7 @@ class Exchange(nn.Module):
             fused.append(torch.relu(sum(parts[1:], parts[0])))
         return fused
 
-    def _resample(
-        self, data: torch.Tensor, octree: Octree, depth: int, source: int, target: int
-    ) -> torch.Tensor:
+    def _resample(self, data: torch.Tensor, octree: Octree, depth: int, source: int, target: int) -> torch.Tensor:
         if source == target:
             return data
         project = self.project[f"{source}_to_{target}"]

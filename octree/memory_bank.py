@@ -69,9 +69,7 @@ class PatchMemory(nn.Module):
         return torch.bmm(padded, self.memory[index].transpose(1, 2).to(feature.dtype))[batch_id, position]
 
     @torch.no_grad()
-    def update(
-        self, feature: torch.Tensor, batch_id: torch.Tensor, patch: torch.Tensor, index: torch.Tensor
-    ) -> None:
+    def update(self, feature: torch.Tensor, batch_id: torch.Tensor, patch: torch.Tensor, index: torch.Tensor) -> None:
         """Move every patch of this step's shapes towards the mean feature of its leaves; others stay.
 
         Args:

@@ -62,9 +62,7 @@ class MIDLoss(nn.Module):
     def forward(self, features: MIDFeatures, target: MIDTarget) -> MIDLosses:
         """Softmax cross-entropy against both banks, at temperature 0.1."""
         shape_logits = self.shape_memory.similarity(features.shape) / TEMPERATURE
-        point_logits = (
-            self.patch_memory.similarity(features.point, target.batch_id, target.index) / TEMPERATURE
-        )
+        point_logits = self.patch_memory.similarity(features.point, target.batch_id, target.index) / TEMPERATURE
         return MIDLosses(
             shape_loss=F.cross_entropy(shape_logits.float(), target.index),
             point_loss=F.cross_entropy(point_logits.float(), target.patch),

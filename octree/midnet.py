@@ -164,9 +164,7 @@ class PointHead(nn.Module):
                 part = part + upsample_to(hidden, octree, depth - 2 - level, depth - 1 - level, self.nempty)
             hidden = part
         leaves = features.leaves if self.nempty else octree_depad(features.leaves, octree, depth)
-        hidden = interpolate_to_children(hidden, octree, depth - 1, self.nempty) + F.linear(
-            leaves, leaf_weight
-        )
+        hidden = interpolate_to_children(hidden, octree, depth - 1, self.nempty) + F.linear(leaves, leaf_weight)
         return self.out(torch.relu(self.norm(hidden)))
 
 

@@ -30,9 +30,7 @@ def use_pair_convolution(module: torch.nn.Module) -> torch.nn.Module:
     """Replace every 3³ convolution of stride 1 inside ``module``, keeping weights and their names."""
     for name, child in module.named_children():
         if type(child) is ocnn.nn.OctreeConv and child.kernel == "333" and child.stride == 1:
-            conv = PairConv(
-                child.in_channels, child.out_channels, nempty=child.nempty, use_bias=child.use_bias
-            )
+            conv = PairConv(child.in_channels, child.out_channels, nempty=child.nempty, use_bias=child.use_bias)
             conv.weights, conv.bias = child.weights, child.bias
             setattr(module, name, conv)
         else:

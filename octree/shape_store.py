@@ -133,13 +133,9 @@ class ShapeStoreWriter:
         if shape.id in self._ids:
             raise InputError(f"{self.path}: the shape id {shape.id!r} occurs twice; ids must be unique")
         if not -1 <= shape.category < len(self.classes):
-            raise InputError(
-                f"{shape.id}: category {shape.category} is not one of {len(self.classes)} classes"
-            )
+            raise InputError(f"{shape.id}: category {shape.category} is not one of {len(self.classes)} classes")
         if self.parts is not None and int(arrays["labels"].max()) >= len(self.parts):
-            raise InputError(
-                f"{shape.id}: part label {arrays['labels'].max()} is not one of {len(self.parts)} parts"
-            )
+            raise InputError(f"{shape.id}: part label {arrays['labels'].max()} is not one of {len(self.parts)} parts")
         self._ids.add(shape.id)
         start, stop = self._offsets[-1], self._offsets[-1] + len(arrays["points"])
         for name, array in arrays.items():
@@ -200,9 +196,7 @@ class ShapeStore:
         except (KeyError, OSError, RuntimeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(
-                f"{self.path}: the shape store is damaged ({error}); prepare it again"
-            ) from error
+            raise InputError(f"{self.path}: the shape store is damaged ({error}); prepare it again") from error
 
     def _read_tables(self, file: h5py.File) -> None:
         if file.attrs.get("format") != FORMAT:
@@ -285,9 +279,7 @@ class ShapeStore:
         try:
             return {name: self._file[name][start:stop] for name in self._columns}
         except (OSError, RuntimeError) as error:
-            raise InputError(
-                f"{self.path}: shape {index} cannot be read ({error}); prepare it again"
-            ) from error
+            raise InputError(f"{self.path}: shape {index} cannot be read ({error}); prepare it again") from error
 
     @property
     def counts(self) -> np.ndarray:
@@ -330,14 +322,10 @@ def _open(path: Path) -> h5py.File:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
         if "truncated" in str(error):
-            raise InputError(
-                f"{path}: the file is cut short (truncated); copy or prepare it again"
-            ) from error
+            raise InputError(f"{path}: the file is cut short (truncated); copy or prepare it again") from error
         if not os.access(path, os.R_OK):
             raise InputError(f"{path}: no permission to read it") from error
-        raise InputError(
-            f"{path}: not an HDF5 file, so not a shape store; make one with 'pcrq prep'"
-        ) from error
+        raise InputError(f"{path}: not an HDF5 file, so not a shape store; make one with 'pcrq prep'") from error
 
 
 def _encode(shape: Shape, columns: Sequence[str]) -> dict[str, np.ndarray]:
@@ -355,9 +343,7 @@ def _encode(shape: Shape, columns: Sequence[str]) -> dict[str, np.ndarray]:
     for name in ("labels", "patches"):
         values = getattr(shape, name)
         if (values is not None) != (name in columns):
-            raise InputError(
-                f"{shape.id}: {name} are {'not ' * (values is None)}given, unlike for this store"
-            )
+            raise InputError(f"{shape.id}: {name} are {'not ' * (values is None)}given, unlike for this store")
         if values is None:
             continue
         values = np.asarray(values)
@@ -367,9 +353,7 @@ def _encode(shape: Shape, columns: Sequence[str]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _shape_digest(
-    arrays: dict[str, np.ndarray], category: int, id_: str, split: str, center, radius
-) -> bytes:
+def _shape_digest(arrays: dict[str, np.ndarray], category: int, id_: str, split: str, center, radius) -> bytes:
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(name.encode())
