@@ -5,13 +5,27 @@ Parallel over shapes through joblib, resumable after a kill, and never stopped b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import contextlib
+import csv
+import errno
+import hashlib
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from data_prep.mesh import Mesh
-from data_prep.pipeline import Pipeline
+from data_prep.pipeline import VERSION, Pipeline, prepare_shape
 from data_prep.point_cloud import PointCloud
+from data_prep.working_folder import WorkingFolder
+from octree.shape_store import SPLITS, Shape, ShapeStore, ShapeStoreWriter
+from pcrq.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -21,8 +35,8 @@ class Item:
     Args:
         id: name of the shape in its source, unique in a run.
         load: makes the shape when called without arguments in a worker process; it must pickle, so use
-            ``functools.partial`` of a module-level function. A mesh is scanned; a point cloud (with normals) is not.
-            It raises :class:`~pcrq.errors.InputError` for a shape that cannot be used.
+            ``functools.partial`` of a module-level function. A mesh, which must be clean (see
+            ``mesh_cleaning``), is scanned; a point cloud with normals is taken as it is. It raises :class:`~pcrq.errors.InputError` for a shape that cannot be used.
         category: name of the category, one of the run's ``classes``, or "" where it is unknown.
         split: "train", "val", "test" or "".
         stamp: anything that changes when the source of the shape changes, such as the checksum, or size and
@@ -82,15 +96,16 @@ def prepare(
     *,
     classes: Sequence[str],
     parts: Sequence[str] | None = None,
-    pipeline: Pipeline = Pipeline(),  # noqa: B008  (frozen)
+    pipeline: Pipeline = Pipeline(),
     jobs: int | None = None,
     source: str = "",
     force: bool = False,
 ) -> Summary:
     """Prepare every item and write the store ``out``, shapes in the order of the items.
 
-    Finished shapes wait in the folder ``OUT.prep`` until the store is assembled, so the same call goes on after an
-    interruption and ends with the identical file. Shapes that cannot be used are listed in ``OUT.refused.csv``.
+    Finished shapes wait in the folder ``OUT.prep`` until the store is assembled, so the same call goes on after
+    an interruption and ends with the identical file. Shapes that cannot be used, also those that crash their
+    process twice, are listed in ``OUT.refused.csv`` and do not stop the others.
 
     Args:
         items: the shapes; their ids are unique.
@@ -98,7 +113,8 @@ def prepare(
         classes: names of the categories, every item's among them.
         parts: names of the parts where the meshes or point clouds carry labels; None drops labels.
         pipeline: how shapes are made.
-        jobs: worker processes; None takes all cores, or what an active ``joblib.parallel_config`` names (dask, ray).
+        jobs: worker processes; None takes all cores, or what an active ``joblib.parallel_config`` names (dask,
+            ray). 1 works in this process, which a crash in a native library then ends.
         source: where the shapes come from, in words; recorded in the store.
         force: replace a store at ``out`` that was made from other items or in another way.
 
@@ -106,7 +122,244 @@ def prepare(
         What was done. A store at ``out`` that holds the same items made in the same way is left as it is.
 
     Raises:
-        InputError: there are no items, none of them can be used, ``out`` cannot be written or holds something else,
-            the disk is full, or another run is writing ``out``.
+        InputError: there are no items or none can be used, an item contradicts ``classes`` or another item, ``out``
+            cannot be written or holds something else, the disk is full, or another run is writing ``out``.
     """
-    raise NotImplementedError
+    started, out = time.perf_counter(), Path(out)
+    _check(items, out, classes, jobs)
+    parameters = {
+        "preparation": VERSION,
+        **asdict(pipeline),
+        "sources": _digest([[i.id, i.category, i.split, i.stamp] for i in items], list(classes), parts),
+    }
+    if _is_up_to_date(out, parameters, force):
+        return _summary(out, _read_refusals(out), 0, started, up_to_date=True)
+    work = WorkingFolder(out.with_name(f"{out.name}.prep"))
+    labels = None if parts is None else len(parts)
+    keyed = {_digest(VERSION, asdict(pipeline), labels, item.id, item.stamp)[:32]: item for item in items}
+    with work.locked(), _disk_full_explained(out):
+        _remove_leftovers(out)
+        prepared = _prepare_missing(keyed, work, pipeline, labels, jobs)
+        reasons = {key: work.read_refusal(key) for key in keyed}
+        refused = [Refusal(item.id, reasons[key]) for key, item in keyed.items() if reasons[key] is not None]
+        _write_refusals(out, refused)
+        if len(refused) == len(items):
+            work.remove()
+            raise InputError(
+                f"{source or out}: none of the {len(items)} shapes can be used; the reasons are in "
+                f"{_refused_list(out)}, the first is: {refused[0].id}: {refused[0].reason}"
+            )
+        writer = ShapeStoreWriter(
+            out,
+            classes=classes,
+            parts=parts,
+            patches=pipeline.patches > 0,
+            source=source,
+            parameters=parameters,
+        )
+        with writer:
+            for key, item in keyed.items():
+                if reasons[key] is None:
+                    category = classes.index(item.category) if item.category else -1
+                    writer.append(work.read_shape(key, id=item.id, category=category, split=item.split))
+        work.remove()
+    return _summary(out, refused, prepared, started)
+
+
+def _check(items: Sequence[Item], out: Path, classes: Sequence[str], jobs: int | None) -> None:
+    if not items:
+        raise InputError(f"{out}: there is nothing to prepare")
+    if out.suffix.lower() != ".h5":
+        raise InputError(f"{out}: the name of a shape store ends in .h5")
+    if not out.parent.is_dir():
+        raise InputError(f"{out}: the folder {out.parent} does not exist; create it first")
+    if out.is_dir():
+        raise InputError(f"{out}: a folder; name the file to write")
+    if jobs is not None and jobs < 1:
+        raise InputError(f"jobs {jobs}: at least one worker is needed")
+    ids, known = set(), {"", *classes}
+    for item in items:
+        if item.id in ids:
+            raise InputError(f"{item.id}: the id occurs twice; ids must be unique")
+        if item.category not in known:
+            raise InputError(f"{item.id}: category {item.category!r} is not one of the classes {list(classes)}")
+        if item.split not in SPLITS:
+            raise InputError(f"{item.id}: split {item.split!r} is not one of {SPLITS}")
+        ids.add(item.id)
+
+
+def _digest(*values) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _is_up_to_date(out: Path, parameters: dict, force: bool) -> bool:
+    """Whether ``out`` need not be made; raises where it is there and must not be replaced."""
+    if force or not out.exists():
+        return False
+    try:
+        store = ShapeStore(out)
+    except InputError as error:
+        raise InputError(f"{error}, or replace the file with --force") from error
+    same = store.parameters == parameters
+    store.close()
+    if not same:
+        raise InputError(
+            f"{out}: exists already, made from other files or with other options; choose another --out or "
+            "replace it with --force"
+        )
+    return True
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Half-written stores of runs that were killed while assembling."""
+    for leftover in out.parent.glob(f".{out.name}.*.writing"):
+        leftover.unlink(missing_ok=True)
+
+
+def _prepare_missing(
+    keyed: dict[str, Item], work: WorkingFolder, pipeline: Pipeline, labels: int | None, jobs: int | None
+) -> int:
+    """Prepare or refuse every item that is not finished yet; returns how many those were."""
+    import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+    from tqdm import tqdm
+
+    stale = work.discard_others(set(keyed))
+    if stale:
+        log.info("%d shapes left by an interrupted run have other options or changed sources; made anew", stale)
+    finished = work.finished()
+    if finished:
+        log.info("%d of %d shapes are finished already; going on with the others", len(finished), len(keyed))
+    if jobs is None:
+        jobs = -1 if joblib.effective_n_jobs(-1) > 1 else 2  # a process of its own, so that a crash is survived
+    pool = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=1)
+    missing = [key for key in keyed if key not in finished]
+    bar = tqdm(
+        total=len(keyed),
+        initial=len(finished),
+        desc="preparing",
+        unit="shape",
+        mininterval=0.2 if sys.stderr.isatty() else 10,
+    )
+    with bar:
+        pending = missing
+        while pending:
+            dispatched = []
+            try:
+                for _ in pool(_tasks(pending, dispatched, keyed, work, pipeline, labels)):
+                    bar.update()
+                break
+            except TerminatedWorkerError:
+                suspects = [key for key in dispatched if key not in work.finished()]
+                log.warning("a worker process crashed; trying the %d shapes in work one by one", len(suspects))
+            for key in suspects:
+                try:
+                    list(pool(_tasks([key], [], keyed, work, pipeline, labels)))
+                except TerminatedWorkerError:
+                    work.write_refusal(key, "crashes its process (out of memory, or a fault in a native library)")
+            finished = work.finished()
+            pending = [key for key in pending if key not in finished]
+            bar.update(len(finished) - bar.n)
+    return len(missing)
+
+
+def _tasks(
+    keys: list[str],
+    dispatched: list[str],
+    keyed: dict[str, Item],
+    work: WorkingFolder,
+    pipeline: Pipeline,
+    labels: int | None,
+) -> Iterator:
+    """The calls that workers make, noted in ``dispatched`` as they are handed out."""
+    from joblib import delayed
+
+    for key in keys:
+        dispatched.append(key)
+        yield delayed(_prepare_one)(keyed[key], key, work.path, pipeline, labels)
+
+
+def _prepare_one(item: Item, key: str, folder: Path, pipeline: Pipeline, labels: int | None) -> None:
+    """In a worker: leave the shape of an item, or the reason for refusing it, in the working folder."""
+    logging.getLogger("trimesh").setLevel(logging.CRITICAL)  # it reports what becomes a reason here
+    work, reason, shape = WorkingFolder(folder), None, None
+    try:
+        shape = prepare_shape(item.load(), item.id, pipeline)
+        shape = _with_labels(shape, labels)
+    except InputError as error:
+        reason = str(error).removeprefix(f"{item.id}: ")
+    except MemoryError:
+        reason = "too large for the memory of this machine"
+    except Exception as error:  # one bad shape must not end the run, whatever a library makes of it
+        reason = f"{type(error).__name__}: {error}"
+    if shape is None:
+        work.write_refusal(key, reason)
+    else:
+        work.write_shape(key, shape)
+
+
+def _with_labels(shape: Shape, labels: int | None) -> Shape:
+    """The shape with labels exactly if the store has them."""
+    if labels is None:
+        return replace(shape, labels=None)
+    if shape.labels is None:
+        raise InputError(f"{shape.id}: its parts are not labelled, unlike those of this data set")
+    if not (0 <= shape.labels.min() and shape.labels.max() < labels):
+        raise InputError(f"{shape.id}: labels {shape.labels.min()} to {shape.labels.max()}, but {labels} parts")
+    return shape
+
+
+def _refused_list(out: Path) -> Path:
+    return out.with_name(f"{out.name}.refused.csv")
+
+
+def _write_refusals(out: Path, refused: list[Refusal]) -> None:
+    path = _refused_list(out)
+    if not refused:
+        path.unlink(missing_ok=True)
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["file", "reason"])
+        rows.writerows((refusal.id, refusal.reason) for refusal in refused)
+    temporary.replace(path)
+
+
+def _read_refusals(out: Path) -> list[Refusal]:
+    try:
+        with _refused_list(out).open(newline="", encoding="utf-8") as file:
+            return [Refusal(row["file"], row["reason"]) for row in csv.DictReader(file)]
+    except FileNotFoundError:
+        return []
+
+
+def _summary(out: Path, refused: list[Refusal], prepared: int, started: float, *, up_to_date: bool = False) -> Summary:
+    store = ShapeStore(out)
+    shapes, points = len(store), int(store.offsets[-1])
+    store.close()
+    return Summary(
+        store=out,
+        shapes=shapes,
+        points=points,
+        store_bytes=out.stat().st_size,
+        refused=refused,
+        refused_list=_refused_list(out) if refused else None,
+        prepared=prepared,
+        seconds=time.perf_counter() - started,
+        up_to_date=up_to_date,
+    )
+
+
+@contextlib.contextmanager
+def _disk_full_explained(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # HDF5 names the number in the text alone
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "errno = 28" in str(error)
+        if not full:
+            raise
+        _remove_leftovers(out)
+        raise InputError(
+            f"{out}: the disk is full; make room and run the same command again, finished shapes are kept"
+        ) from error
