@@ -1,0 +1,192 @@
+"""Randomized quantization of ragged batches of points: one random step function per cloud and axis.
+
+All clouds of a batch are handled at once, in whatever order their points stand.
+Source: Wu et al., ICCV 2023, sections 3 and 5.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pcrq.errors import InputError
+from pcrq.sampling import check_bins, precision, sample_edges, sample_values, to_dtype
+
+
+@dataclass(frozen=True, eq=False)
+class PointQuantizer:
+    """A piecewise constant function per cloud and axis: x in [edge_i, edge_(i+1)) becomes value_i.
+
+    Args:
+        edges: (B, C, bins-1) boundaries between the bins, ascending; float64 for float64 points, else float32.
+        values: (B, C, bins) reproduction values, ascending, in the type of the points.
+
+    Example:
+        >>> xyz = torch.rand(1000, 3)
+        >>> batch_id = torch.arange(4).repeat_interleave(250)
+        >>> quantizer = PointQuantizer.sample(xyz, batch_id, batch_size=4, bins=30)
+        >>> quantizer.edges.shape, quantizer.values.shape
+        (torch.Size([4, 3, 29]), torch.Size([4, 3, 30]))
+        >>> quantizer(xyz, batch_id).shape
+        torch.Size([1000, 3])
+    """
+
+    edges: Tensor
+    values: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def sample(
+        cls,
+        xyz: Tensor,
+        batch_id: Tensor,
+        batch_size: int,
+        bins: int = 30,
+        random_edges: bool = True,
+        random_values: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> PointQuantizer:
+        """Draw an independent quantizer for every axis of every cloud, from the cloud's minimum and maximum there.
+
+        Args:
+            xyz: (N, C) points of all clouds, floating point; C is 3 for coordinates. NaN and infinities are ignored.
+            batch_id: (N,) int64 in [0, batch_size), the cloud of every point, in any order. Checked on the CPU
+                only; on a GPU the check would wait for the device.
+            batch_size: number of clouds B; clouds without points are allowed.
+            bins: number of bins n >= 1; the paper takes 30.
+            random_edges: boundaries uniform in [min, max]; False: bins of equal width.
+            random_values: values uniform in their bin; False: midpoints.
+            generator: source of randomness, on any device. None for torch's global generator of the points' device.
+
+        Returns:
+            The quantizer, on the device of ``xyz``.
+
+        Raises:
+            InputError: ``bins`` is below 1, or ``xyz`` and ``batch_id`` do not fit together.
+
+        Source: equations 2 to 4.
+        """
+        check_bins(bins)
+        _check_points(xyz, batch_id, batch_size)
+        low, high = _finite_range(xyz.to(precision(xyz.dtype)), batch_id, batch_size)
+        edges = sample_edges(low, high, bins, random_edges, generator)
+        values = sample_values(low, high, edges, random_values, generator)
+        return cls(edges, to_dtype(values, xyz.dtype))
+
+    @torch.no_grad()
+    def __call__(self, xyz: Tensor, batch_id: Tensor) -> Tensor:
+        """Quantize.
+
+        Args:
+            xyz: (N, C) points, in the type of the sampled ones.
+            batch_id: (N,) int64, the cloud of every point.
+
+        Returns:
+            (N, C) new points inside the bounding box of the sampled cloud, detached (the gradient of a quantizer is
+            zero everywhere). NaN stays NaN; infinities take the first or last value.
+
+        Raises:
+            InputError: the points do not fit the quantizer.
+
+        Source: equation 1.
+        """
+        bins = self.values.shape[-1]
+        index = self.indices(xyz, batch_id) + self._rows(batch_id) * bins
+        values = self.values.reshape(-1).index_select(0, index.view(-1)).view(xyz.shape)
+        return torch.where(xyz.isnan(), xyz, values)
+
+    @torch.no_grad()
+    def indices(self, xyz: Tensor, batch_id: Tensor) -> Tensor:
+        """The bin of every coordinate: (N, C) int64 in [0, bins), without meaning for NaN.
+
+        Raises:
+            InputError: the points do not fit the quantizer.
+        """
+        self._check(xyz, batch_id)
+        # A binary search for all coordinates together. The table is filled up to 2**levels - 1 boundaries with NaN,
+        # which nothing reaches, so that every coordinate takes the same number of steps.
+        levels = self.edges.shape[-1].bit_length()
+        width = 2**levels - 1
+        table = torch.nn.functional.pad(self.edges, (0, width - self.edges.shape[-1]), value=torch.nan).reshape(-1)
+        x = xyz.to(self.edges.dtype)
+        row = self._rows(batch_id) * width
+        index = torch.zeros_like(row)
+        for level in reversed(range(levels)):
+            middle = row + index + (2**level - 1)
+            passed = x >= table.index_select(0, middle.view(-1)).view(x.shape)
+            index = index + passed * 2**level
+        return index
+
+    def _rows(self, batch_id: Tensor) -> Tensor:
+        """(N, C) int64: the row of every coordinate when clouds and axes are one dim."""
+        axes = self.values.shape[1]
+        return batch_id[:, None] * axes + torch.arange(axes, device=batch_id.device)
+
+    def _check(self, xyz: Tensor, batch_id: Tensor) -> None:
+        _check_points(xyz, batch_id, self.values.shape[0])
+        if xyz.shape[1] != self.values.shape[1]:
+            raise InputError(
+                f"points with {xyz.shape[1]} coordinates, but the quantizer was sampled for {self.values.shape[1]}"
+            )
+        if (xyz.dtype, xyz.device) != (self.values.dtype, self.values.device):
+            raise InputError(
+                f"points are {xyz.dtype} on {xyz.device}, but the quantizer was sampled for {self.values.dtype} on "
+                f"{self.values.device}; convert the points or sample a quantizer for them"
+            )
+
+
+def randomized_quantize_points(
+    xyz: Tensor,
+    batch_id: Tensor,
+    batch_size: int,
+    bins: int = 30,
+    random_edges: bool = True,
+    random_values: bool = True,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Sample a quantizer per cloud and axis and apply it: :meth:`PointQuantizer.sample` tells the arguments.
+
+    Shape:
+        xyz (N, C) floating point, batch_id (N,) int64 -> (N, C) in the type of ``xyz``, detached.
+
+    Raises:
+        InputError: as :meth:`PointQuantizer.sample`.
+
+    Example:
+        >>> xyz, batch_id = torch.randn(6, 3), torch.tensor([0, 0, 0, 2, 2, 2])
+        >>> view = randomized_quantize_points(xyz, batch_id, batch_size=3, bins=2)
+        >>> view[:3, 0].unique().numel() <= 2
+        True
+
+    Source: sections 3.2 and 5.2.
+    """
+    quantizer = PointQuantizer.sample(xyz, batch_id, batch_size, bins, random_edges, random_values, generator)
+    return quantizer(xyz, batch_id)
+
+
+def _check_points(xyz: Tensor, batch_id: Tensor, batch_size: int) -> None:
+    if xyz.ndim != 2 or not xyz.is_floating_point():
+        raise InputError(f"xyz must be (N, C) floating point, but is {tuple(xyz.shape)} {xyz.dtype}")
+    if batch_id.shape != xyz.shape[:1] or batch_id.dtype != torch.int64 or batch_id.device != xyz.device:
+        raise InputError(
+            f"batch_id must be ({len(xyz)},) int64 on {xyz.device} beside these points, but is "
+            f"{tuple(batch_id.shape)} {batch_id.dtype} on {batch_id.device}"
+        )
+    if batch_id.device.type == "cpu" and not torch.compiler.is_compiling() and len(batch_id):
+        first, last = int(batch_id.min()), int(batch_id.max())
+        if first < 0 or last >= batch_size:
+            raise InputError(f"batch_id runs from {first} to {last}, outside [0, batch_size) = [0, {batch_size})")
+
+
+def _finite_range(xyz: Tensor, batch_id: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
+    """(B, C) minimum and maximum of the finite coordinates of every cloud; 0 and 0 where there is none."""
+    finite = xyz.isfinite()
+    index = batch_id[:, None].expand_as(xyz)
+    bounds = []
+    for nothing, reduce in ((torch.inf, "amin"), (-torch.inf, "amax")):
+        start = xyz.new_full((batch_size, xyz.shape[1]), nothing)
+        bounds.append(start.scatter_reduce(0, index, torch.where(finite, xyz, nothing), reduce))
+    low, high = bounds
+    return low.where(low <= high, 0), high.where(low <= high, 0)
