@@ -1,4 +1,4 @@
-"""From one mesh or point cloud to one shape of the store: scan, normalise, simplify, cluster (MID-Net's preparation)."""
+"""From one mesh or point cloud to one shape of the store, as MID-Net does: scan, normalise, simplify, cluster."""
 
 from __future__ import annotations
 

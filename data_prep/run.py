@@ -35,8 +35,9 @@ class Item:
     Args:
         id: name of the shape in its source, unique in a run.
         load: makes the shape when called without arguments in a worker process; it must pickle, so use
-            ``functools.partial`` of a module-level function. A mesh, which must be clean (see
-            ``mesh_cleaning``), is scanned; a point cloud with normals is taken as it is. It raises :class:`~pcrq.errors.InputError` for a shape that cannot be used.
+            ``functools.partial`` of a module-level function. A mesh, which must be clean (see ``mesh_cleaning``), is
+            scanned; a point cloud with normals is taken as it is. It raises :class:`~pcrq.errors.InputError` for a
+            shape that cannot be used.
         category: name of the category, one of the run's ``classes``, or "" where it is unknown.
         split: "train", "val", "test" or "".
         stamp: anything that changes when the source of the shape changes, such as the checksum, or size and
@@ -96,7 +97,7 @@ def prepare(
     *,
     classes: Sequence[str],
     parts: Sequence[str] | None = None,
-    pipeline: Pipeline = Pipeline(),
+    pipeline: Pipeline = Pipeline(),  # noqa: B008 - it is frozen
     jobs: int | None = None,
     source: str = "",
     force: bool = False,
@@ -304,7 +305,7 @@ def _with_labels(shape: Shape, labels: int | None) -> Shape:
         return replace(shape, labels=None)
     if shape.labels is None:
         raise InputError(f"{shape.id}: its parts are not labelled, unlike those of this data set")
-    if not (0 <= shape.labels.min() and shape.labels.max() < labels):
+    if shape.labels.min() < 0 or shape.labels.max() >= labels:
         raise InputError(f"{shape.id}: labels {shape.labels.min()} to {shape.labels.max()}, but {labels} parts")
     return shape
 

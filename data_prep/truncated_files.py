@@ -1,4 +1,7 @@
-"""Recognise mesh files that were cut short, by what their format promises: a parser may read half a shape without complaint."""
+"""Recognise mesh files that were cut short by what their format promises.
+
+A parser may read half a shape without complaint.
+"""
 
 from __future__ import annotations
 

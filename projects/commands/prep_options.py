@@ -1,0 +1,64 @@
+"""What all sources of ``pcrq prep`` share: the options of the preparation, and the summary at its end."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from data_prep.pipeline import Pipeline
+    from data_prep.run import Summary
+
+_SHOWN = 5  # refused shapes named in the summary
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--out``, ``--method``, ``--points``, ``--seed``, ``--jobs`` and ``--force``."""
+    parser.add_argument("--out", type=Path, required=True, metavar="STORE.h5", help="the shape store to write")
+    parser.add_argument(
+        "--method",
+        choices=("scan", "sample"),
+        default="scan",
+        help="scan: rays from 14 directions, as in the paper (default); sample: points drawn evenly by area",
+    )
+    parser.add_argument(
+        "--points", type=int, metavar="N", help="points drawn on every surface by --method sample (default 50000)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (default: one for every core)")
+    parser.add_argument("--force", action="store_true", help="replace a store made from other files or options")
+
+
+def pipeline(args: argparse.Namespace) -> Pipeline:
+    """The pipeline that the options describe.
+
+    Raises:
+        InputError: options contradict each other or are out of range.
+    """
+    from data_prep.pipeline import Pipeline
+    from pcrq.errors import InputError
+
+    if args.points is not None and args.method != "sample":
+        raise InputError("--points: only --method sample draws a number of points; add it or leave --points out")
+    count = {} if args.points is None else {"points": args.points}
+    return Pipeline(method=args.method, seed=args.seed, **count)
+
+
+def print_summary(summary: Summary) -> None:
+    """Print what a preparation run did."""
+    if summary.up_to_date:
+        print(f"{summary.store}: up to date, made from the same files with the same options; nothing to do")
+    print(f"{summary.store}: {summary.shapes} shapes, {summary.points} points", end="")
+    print(f", {summary.store_bytes / summary.points:.1f} bytes a point")
+    if not summary.up_to_date:
+        rate = summary.prepared / summary.seconds
+        print(f"prepared {summary.prepared} shapes in {summary.seconds:.1f} s, {rate:.1f} a second", end="")
+        before = summary.shapes + len(summary.refused) - summary.prepared
+        print(f"; {before} were finished before" if before else "")
+    if summary.refused:
+        print(f"refused {len(summary.refused)}, all listed in {summary.refused_list}:")
+        for refusal in summary.refused[:_SHOWN]:
+            print(f"  {refusal.id}: {refusal.reason}")
+        if len(summary.refused) > _SHOWN:
+            print(f"  and {len(summary.refused) - _SHOWN} more")
