@@ -1,0 +1,1 @@
+"""Point clouds: pretraining of MID-Net by randomized quantization, probes, pictures and the quick start."""

@@ -1,0 +1,1 @@
+"""Pretraining of MID-Net on point clouds."""

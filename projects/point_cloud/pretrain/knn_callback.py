@@ -1,0 +1,73 @@
+"""The accuracy of nearest neighbours while a network is pretrained, where the store knows categories."""
+
+from __future__ import annotations
+
+import logging
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+
+from octree.embedding import embed
+from octree.knn import knn_accuracy
+from octree.midnet import MIDNet
+from octree.shape_store import ShapeStore
+
+_log = logging.getLogger(__name__)
+
+
+class KNNAccuracy(pl.Callback):
+    """Log ``knn_accuracy`` before training and after every few epochs.
+
+    The gallery is the training shapes. Shapes of the splits "val" and "test" are classified by it; a store without
+    them is classified by leaving each shape out in turn.
+
+    Args:
+        every_n_epochs: how often; embedding the store costs about a third of an epoch.
+        neighbours: shapes that vote.
+    """
+
+    def __init__(self, every_n_epochs: int = 10, neighbours: int = 10):
+        self.every_n_epochs, self.neighbours = every_n_epochs, neighbours
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Measure the untrained network, for comparison."""
+        if trainer.global_step == 0:
+            self._measure(trainer, module, epoch=0)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Measure after every ``every_n_epochs`` epochs and after the last one."""
+        epoch = trainer.current_epoch + 1
+        if epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
+            self._measure(trainer, module, epoch)
+
+    def _measure(self, trainer: pl.Trainer, module: pl.LightningModule, epoch: int) -> None:
+        data = trainer.datamodule
+        if not trainer.is_global_zero or (data.store.category[data.indices] < 0).all():
+            return
+        accuracy = store_knn_accuracy(module.network, data.store, data.indices, self.neighbours)
+        for logger in trainer.loggers:
+            logger.log_metrics({"knn_accuracy": accuracy, "epoch": epoch}, step=trainer.global_step)
+        trainer.progress_bar_metrics["knn_accuracy"] = accuracy
+        _log.info("epoch %d: kNN accuracy %.1f %%", epoch, 100 * accuracy)
+
+
+def store_knn_accuracy(network: MIDNet, store: ShapeStore, gallery: np.ndarray, neighbours: int = 10) -> float:
+    """kNN accuracy in [0, 1] of a network on the held-out shapes of a store, or leaving one out where it has none.
+
+    Args:
+        network: the network to ask.
+        store: labelled shapes; those without a category are left out.
+        gallery: positions of the shapes that vote.
+        neighbours: shapes that vote on one.
+    """
+    gallery = gallery[store.category[gallery] >= 0]
+    held_out = np.flatnonzero(np.isin(np.asarray(store.split, dtype=object), ["val", "test"]) & (store.category >= 0))
+    held_out = np.setdiff1d(held_out, gallery)
+    category = torch.from_numpy(store.category.astype(np.int64))
+    features = embed(network, store, gallery)
+    if len(held_out) == 0:
+        return knn_accuracy(features, category[gallery], neighbours=neighbours)
+    return knn_accuracy(
+        embed(network, store, held_out), category[held_out], features, category[gallery], neighbours=neighbours
+    )

@@ -1,0 +1,31 @@
+"""Shapes per second, on the progress bar and in the log."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+
+_WINDOW = 20  # steps
+
+
+class Throughput(pl.Callback):
+    """Log ``shapes_per_second`` over all processes, averaged over the last 20 steps."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Begin to count; a run that resumes within an epoch has no start of it."""
+        self.on_train_epoch_start(trainer, module)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Leave out what happens between epochs."""
+        self._ends = [time.perf_counter()]
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the batch."""
+        self._ends = [*self._ends[-_WINDOW:], time.perf_counter()]
+        steps = len(self._ends) - 1
+        rate = steps * batch.batch_size * trainer.world_size / (self._ends[-1] - self._ends[0])
+        module.log("shapes_per_second", rate, prog_bar=True, batch_size=batch.batch_size)

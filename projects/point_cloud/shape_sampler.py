@@ -1,0 +1,48 @@
+"""The order in which a run sees its shapes: a function of seed, epoch and process, so that any run can go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import Sampler
+
+
+class ShapeSampler(Sampler[int]):
+    """Shuffle the shapes anew every epoch and deal them to the processes in whole batches.
+
+    Every shape comes at least once an epoch. Where the number of shapes is no multiple of the global batch, the
+    first shapes of the epoch's order come again to fill the last batch, so that all processes take the same number
+    of full batches.
+
+    Args:
+        shapes: number of shapes.
+        batch_size: shapes in a batch of one process.
+        seed: draws the orders.
+        rank, world_size: this process among all.
+        batches_done: batches that each process has taken already, over all epochs; the first pass starts there.
+    """
+
+    def __init__(
+        self, shapes: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, batches_done: int = 0
+    ):
+        self.shapes, self.batch_size, self.seed = shapes, batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        self.batches = -(-shapes // (batch_size * world_size))
+        self.start_epoch, self.start_batch = divmod(batches_done, self.batches)
+        self.epoch = self.start_epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next pass; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.batches * self.batch_size
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(self.shapes, generator=generator)
+        total = self.batches * self.batch_size * self.world_size
+        mine = order.repeat(-(-total // self.shapes))[:total].view(self.batches, self.world_size, self.batch_size)
+        skip = self.start_batch if self.epoch == self.start_epoch else 0
+        return iter(mine[skip:, self.rank].flatten().tolist())

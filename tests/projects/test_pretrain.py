@@ -1,0 +1,157 @@
+"""Pretraining as a user runs it: reproducible, resumable, on several processes, and safe with bad input."""
+
+import csv
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from octree.checkpoint import load_network
+from octree.shape_store import ShapeStoreWriter
+from projects.point_cloud.pretrain.cli import main
+
+SMALL = [
+    *("--data.workers=0", "--data.batch_size=3", "--model.network={depth: 4, full_depth: 1, width: 16, blocks: 1}"),
+    *("--model.network.nempty=true", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"),
+    *("--trainer.log_every_n_steps=1", "--knn.every_n_epochs=2"),
+]
+
+
+def fit(store: Path, run: Path, *options: str) -> int:
+    return main(["fit", f"--data.store={store}", f"--run_dir={run}", *SMALL, *options])
+
+
+def logged(run: Path, name: str = "loss", version: int = -1) -> list[float]:
+    """A logged column, from the given start of the run (the last by default)."""
+    versions = sorted((run / "logs").glob("version_*"), key=lambda folder: int(folder.name.split("_")[1]))
+    with (versions[version] / "metrics.csv").open() as file:
+        return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
+
+
+def test_the_same_seed_gives_identical_losses(store_path, tmp_path):
+    for run in ("a", "b"):
+        assert fit(store_path, tmp_path / run, "--trainer.max_epochs=2") == 0
+    assert len(logged(tmp_path / "a")) == 2 * 3
+    assert logged(tmp_path / "a") == logged(tmp_path / "b")
+
+
+def test_another_seed_gives_other_losses(store_path, tmp_path):
+    for seed in (0, 1):
+        fit(store_path, tmp_path / str(seed), "--trainer.max_epochs=1", f"--seed_everything={seed}")
+    assert logged(tmp_path / "0") != logged(tmp_path / "1")
+
+
+def test_quantization_makes_the_octree_smaller(store_path, tmp_path):
+    for bins in (0, 4):
+        fit(store_path, tmp_path / str(bins), "--trainer.max_epochs=1", f"--model.quantization.bins={bins}")
+    assert logged(tmp_path / "4", "nodes_depth_4")[0] < 0.7 * logged(tmp_path / "0", "nodes_depth_4")[0]
+
+
+@pytest.mark.parametrize("steps_before_stop", [3, 4], ids=["between epochs", "within an epoch"])
+def test_a_resumed_run_equals_an_uninterrupted_one(store_path, tmp_path, steps_before_stop):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    checkpoints = ("--checkpoint.every_n_train_steps=1", "--checkpoint.save_top_k=1")
+    fit(store_path, whole, "--trainer.max_epochs=3", *checkpoints)
+    fit(store_path, parts, "--trainer.max_epochs=3", f"--trainer.max_steps={steps_before_stop}", *checkpoints)
+    fit(store_path, parts, "--trainer.max_epochs=3", "--ckpt_path=last", *checkpoints)
+    assert logged(parts, version=0) + logged(parts, version=1) == logged(whole)
+    ends = [torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for run in (whole, parts)]
+    assert ends[0].keys() == ends[1].keys()
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_a_checkpoint_gives_back_its_network(store_path, tmp_path):
+    fit(store_path, tmp_path, "--trainer.max_epochs=1")
+    path = tmp_path / "checkpoints/last.ckpt"
+    network = load_network(path)
+    saved = torch.load(path, weights_only=True)["state_dict"]
+    assert network.config.depth == 4
+    assert all(torch.equal(value, saved[f"network.{name}"]) for name, value in network.state_dict().items())
+
+
+def test_knn_accuracy_is_logged_before_and_during_training(store_path, tmp_path):
+    fit(store_path, tmp_path, "--trainer.max_epochs=2")
+    accuracies = logged(tmp_path, "knn_accuracy")
+    assert len(accuracies) == 2
+    assert all(0 <= accuracy <= 1 for accuracy in accuracies)
+
+
+TWO_PROCESSES = """
+import os, torch
+from projects.point_cloud.pretrain.cli import main
+from projects.point_cloud.pretrain.module import MIDPretraining
+
+def keep(self):
+    path = os.path.join(os.environ["RANK_FOLDER"], f"rank{self.global_rank}.pt")
+    # The statistics of batch normalisation are each process's own.
+    torch.save({name: tensor for name, tensor in self.state_dict().items() if "running" not in name}, path)
+
+MIDPretraining.on_train_end = keep
+main()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_end_with_equal_banks(store_path, tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(TWO_PROCESSES)
+    options = ["fit", f"--data.store={store_path}", *SMALL, "--trainer.max_epochs=2"]
+    options += ["--trainer.devices=2", "--trainer.strategy=ddp", f"--run_dir={tmp_path / 'run'}"]
+    environment = {**os.environ, "RANK_FOLDER": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, script, *options], check=True, env=environment, timeout=240)
+    ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+    assert {"loss.shape_memory.memory", "loss.patch_memory.memory"} <= ranks[0].keys()
+    for name in ranks[0]:
+        assert torch.equal(ranks[0][name], ranks[1][name]), name
+
+
+def test_a_store_that_is_missing_is_one_line_and_status_2(tmp_path, capsys):
+    assert fit(tmp_path / "nowhere.h5", tmp_path / "run") == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("pretrain: error: ")
+
+
+class _Evil:
+    def __reduce__(self):
+        return (os.mkdir, (os.environ["EVIL_FOLDER"],))
+
+
+def test_code_in_a_checkpoint_is_refused_and_not_run(store_path, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("EVIL_FOLDER", str(tmp_path / "executed"))
+    evil = tmp_path / "evil.ckpt"
+    torch.save({"state_dict": {}, "extra": _Evil()}, evil)
+    assert fit(store_path, tmp_path / "run", f"--ckpt_path={evil}") == 2
+    assert "could run code" in capsys.readouterr().err
+    assert not (tmp_path / "executed").exists()
+    assert pickle.dumps(_Evil())  # the object is a working attack
+
+
+def test_resuming_with_another_store_is_refused(store_path, make_shape, tmp_path, capsys):
+    other = tmp_path / "other.h5"
+    with ShapeStoreWriter(other, classes=["a", "b"], parts=["x", "y"], parameters={"patches": 10}) as writer:
+        for index in range(20, 28):
+            writer.append(make_shape(index))
+    fit(store_path, tmp_path / "run", "--trainer.max_epochs=1")
+    assert fit(other, tmp_path / "run", "--trainer.max_epochs=2", "--ckpt_path=last") == 2
+    assert "another store" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "word"),
+    [
+        ("--model.quantization.bins=-1", "bins"),
+        ("--model.network.depth=2", "depth"),
+        ("--data.batch_size=0", "batch_size"),
+        ("--data.split=validation", "split"),
+    ],
+)
+def test_bad_options_are_named(store_path, tmp_path, capsys, option, word):
+    try:
+        status = fit(store_path, tmp_path / "run", option)
+    except SystemExit as stop:  # refused by the argument parser
+        status = stop.code
+    assert status == 2
+    assert word in capsys.readouterr().err
