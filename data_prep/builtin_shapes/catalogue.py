@@ -1,0 +1,134 @@
+"""The categories of built-in shapes, their parts, and the one function that makes a mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from data_prep.builtin_shapes import aircraft, devices, furniture, handheld, seating, vehicles, vessels, wearables
+from data_prep.builtin_shapes.dice import Dice
+from data_prep.builtin_shapes.primitives import Solid
+from data_prep.mesh import Mesh
+from pcrq.errors import InputError
+
+# The categories of ShapeNet Part, with its number of parts each, come first and in its order.
+CATEGORIES: dict[str, tuple[str, ...]] = {
+    "airplane": ("body", "wing", "tail", "engine"),
+    "bag": ("handle", "body"),
+    "cap": ("crown", "peak"),
+    "car": ("roof", "hood", "wheel", "body"),
+    "chair": ("back", "seat", "leg", "arm"),
+    "earphone": ("earcup", "headband", "wire"),
+    "guitar": ("head", "neck", "body"),
+    "knife": ("blade", "handle"),
+    "lamp": ("base", "shade", "canopy", "tube"),
+    "laptop": ("keyboard", "screen"),
+    "motorbike": ("gas tank", "seat", "wheel", "handle", "light", "frame"),
+    "mug": ("handle", "body"),
+    "pistol": ("barrel", "handle", "trigger"),
+    "rocket": ("body", "fin", "nose"),
+    "skateboard": ("wheel", "deck", "truck"),
+    "table": ("desktop", "leg", "support"),
+    "bed": ("mattress", "headboard", "frame", "pillow"),
+    "bench": ("back", "seat", "leg", "arm"),
+    "bookshelf": ("frame", "shelf", "book"),
+    "bottle": ("body", "neck", "cap"),
+    "cabinet": ("body", "front", "leg", "handle"),
+    "monitor": ("screen", "stand"),
+    "sofa": ("back", "seat", "leg", "arm"),
+    "stool": ("back", "seat", "leg"),
+    "vase": ("body", "foot", "handle", "plant"),
+}
+
+_GENERATORS: dict[str, Callable[[Dice], Iterator[tuple[str, Solid]]]] = {
+    "airplane": aircraft.airplane,
+    "bag": wearables.bag,
+    "cap": wearables.cap,
+    "car": vehicles.car,
+    "chair": seating.chair,
+    "earphone": devices.earphone,
+    "guitar": handheld.guitar,
+    "knife": handheld.knife,
+    "lamp": devices.lamp,
+    "laptop": devices.laptop,
+    "motorbike": vehicles.motorbike,
+    "mug": vessels.mug,
+    "pistol": handheld.pistol,
+    "rocket": aircraft.rocket,
+    "skateboard": vehicles.skateboard,
+    "table": furniture.table,
+    "bed": furniture.bed,
+    "bench": seating.bench,
+    "bookshelf": furniture.bookshelf,
+    "bottle": vessels.bottle,
+    "cabinet": furniture.cabinet,
+    "monitor": devices.monitor,
+    "sofa": seating.sofa,
+    "stool": seating.stool,
+    "vase": vessels.vase,
+}
+
+_STRETCH = 0.12  # every axis is stretched by up to e^±0.12, about 12 %
+
+
+def generate(category: str, index: int, seed: int = 0) -> Mesh:
+    """Make one shape.
+
+    The same arguments give the same mesh in every process, whatever was made before.
+
+    Args:
+        category: a name in CATEGORIES.
+        index: which shape of the category, any whole number from 0.
+        seed: another seed gives other shapes throughout.
+
+    Returns:
+        Closed parts as one triangle soup, in metres, y up, standing on y = 0 and looking along −z. ``face_labels``
+        index ``CATEGORIES[category]``. Every face has a positive area and winds counter-clockwise seen from outside
+        its part; parts may run into each other.
+
+    Raises:
+        InputError: there is no such category, or the index is negative.
+    """
+    check_categories([category])
+    if index < 0:
+        raise InputError(f"shape {index} of {category} asked for; indices start at 0")
+    dice = Dice("pcrq shape", int(seed), category, int(index))
+    solids = list(_GENERATORS[category](dice))
+    stretch = np.exp([dice.between(-_STRETCH, _STRETCH) for _ in range(3)])
+    counts = np.array([len(solid.vertices) for _, solid in solids])
+    starts = np.cumsum(counts) - counts
+    vertices = np.concatenate([solid.vertices for _, solid in solids]) * stretch
+    vertices[:, 1] -= vertices[:, 1].min()
+    faces = np.concatenate([solid.faces + start for (_, solid), start in zip(solids, starts, strict=True)])
+    part = [CATEGORIES[category].index(name) for name, _ in solids]
+    labels = np.repeat(np.array(part, np.int64), [len(solid.faces) for _, solid in solids])
+    keep = _has_area(vertices, faces)
+    return Mesh(vertices, faces[keep], labels[keep])
+
+
+def _has_area(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F,) bool: faces that are more than a line, as the ends of pointed plates are not."""
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    doubled = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    return doubled > 1e-9 * np.ptp(vertices, axis=0).max() ** 2
+
+
+def check_categories(categories) -> list[str]:
+    """The categories as a list, all of CATEGORIES for None.
+
+    Raises:
+        InputError: one of them is unknown or named twice, or there is none.
+    """
+    names = list(CATEGORIES) if categories is None else list(categories)
+    for name in names:
+        if name not in CATEGORIES:
+            raise InputError(f"there is no built-in category {name!r}; choose from {', '.join(CATEGORIES)}")
+    if len(set(names)) != len(names) or not names:
+        raise InputError(f"categories {','.join(names)!r}: name every category once, and at least one")
+    return names
+
+
+def part_names(categories=None) -> list[str]:
+    """ "category/part" over the categories in order, all of CATEGORIES for None."""
+    return [f"{name}/{part}" for name in check_categories(categories) for part in CATEGORIES[name]]
