@@ -92,10 +92,9 @@ class PointQuantizer:
 
         Source: equation 1.
         """
-        bins = self.values.shape[-1]
-        index = self.indices(xyz, batch_id) + self._rows(batch_id) * bins
-        values = self.values.reshape(-1).index_select(0, index.view(-1)).view(xyz.shape)
-        return torch.where(xyz.isnan(), xyz, values)
+        values = self._padded(self.values, 0)
+        y = values.index_select(0, self._search(xyz, batch_id)).view(xyz.shape)
+        return torch.where(xyz.isnan(), xyz, y)
 
     @torch.no_grad()
     def indices(self, xyz: Tensor, batch_id: Tensor) -> Tensor:
@@ -104,25 +103,35 @@ class PointQuantizer:
         Raises:
             InputError: the points do not fit the quantizer.
         """
-        self._check(xyz, batch_id)
-        # A binary search for all coordinates together. The table is filled up to 2**levels - 1 boundaries with NaN,
-        # which nothing reaches, so that every coordinate takes the same number of steps.
-        levels = self.edges.shape[-1].bit_length()
-        width = 2**levels - 1
-        table = torch.nn.functional.pad(self.edges, (0, width - self.edges.shape[-1]), value=torch.nan).reshape(-1)
-        x = xyz.to(self.edges.dtype)
-        row = self._rows(batch_id) * width
-        index = torch.zeros_like(row)
-        for level in reversed(range(levels)):
-            middle = row + index + (2**level - 1)
-            passed = x >= table.index_select(0, middle.view(-1)).view(x.shape)
-            index = index + passed * 2**level
-        return index
+        return (self._search(xyz, batch_id) % self._width).long().view(xyz.shape)
 
-    def _rows(self, batch_id: Tensor) -> Tensor:
-        """(N, C) int64: the row of every coordinate when clouds and axes are one dim."""
-        axes = self.values.shape[1]
-        return batch_id[:, None] * axes + torch.arange(axes, device=batch_id.device)
+    def _search(self, xyz: Tensor, batch_id: Tensor) -> Tensor:
+        """(N * C,) int32: where the bin of every coordinate stands in the padded tables.
+
+        One binary search for all coordinates together. Padding every row to a power of two with NaN, which no
+        coordinate reaches, gives all of them the same number of steps; int32 halves the memory traffic.
+        """
+        self._check(xyz, batch_id)
+        edges = self._padded(self.edges, torch.nan)
+        x = xyz.to(edges.dtype).reshape(-1)
+        axes = xyz.shape[1]
+        row = batch_id[:, None] * axes + torch.arange(axes, device=xyz.device)
+        position = (row * self._width).int().view(-1)
+        step = self._width // 2
+        while step:
+            passed = x >= edges[step - 1 :].index_select(0, position)
+            position.add_(passed, alpha=step)
+            step //= 2
+        return position
+
+    @property
+    def _width(self) -> int:
+        """The first power of two that holds the bins."""
+        return 2 ** (self.values.shape[-1] - 1).bit_length()
+
+    def _padded(self, table: Tensor, filling: float) -> Tensor:
+        """``edges`` or ``values`` with every row filled to the width, flattened."""
+        return torch.nn.functional.pad(table, (0, self._width - table.shape[-1]), value=filling).reshape(-1)
 
     def _check(self, xyz: Tensor, batch_id: Tensor) -> None:
         _check_points(xyz, batch_id, self.values.shape[0])

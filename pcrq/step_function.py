@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-BLOCK = 2**16  # elements per thread: data, mask and result in float32 take 768 KB, within the usual 1 MB of L2 cache
+BLOCK = 2**17  # elements per thread: data, mask and result in float32 take 1.5 MB; measured best from 2**17 to 2**19
 
 
 def step_function(rows: Tensor, edges: Tensor, values: Tensor) -> Tensor:
