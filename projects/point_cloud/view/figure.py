@@ -1,0 +1,96 @@
+"""Pictures in the manner of the paper's figure 2: a row for every shape, the original and then quantized draws."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from octree.shape_store import Shape
+from pcrq.errors import InputError
+from projects.point_cloud.view.cloud import Cloud, ball_radius, original, quantized
+from projects.point_cloud.view.render import render
+
+_CELL = 480  # pixels along each side of a cloud
+_DPI = 100
+
+
+def figure_quantized(
+    shapes: Sequence[Shape],
+    path: str | Path,
+    *,
+    bins: Sequence[int] = (30, 30, 30),
+    seed: int = 0,
+    title: str = "",
+) -> None:
+    """Picture shapes beside quantized draws: a row for every shape; its original, then one draw for each of ``bins``.
+
+    Args:
+        shapes: what to draw, at least one.
+        path: the PNG file to write.
+        bins: bins of each column after the first; a number that comes again is drawn again.
+        seed: the randomness of the draws.
+        title: a line above the picture; none for "".
+
+    Raises:
+        InputError: ``path`` cannot be written.
+    """
+    save_png(quantized_rows(shapes, bins=bins, seed=seed), path, title=title)
+
+
+def quantized_rows(shapes: Sequence[Shape], *, bins: Sequence[int], seed: int = 0) -> list[list[Cloud]]:
+    """For every shape its original and one quantized draw for each of ``bins``."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for shape in shapes:
+        first = original(shape, title="original" if len(shapes) == 1 else f"{shape.id}, original")
+        rows.append([first, *(quantized(first, count, generator) for count in bins)])
+    return rows
+
+
+def save_png(rows: Sequence[Sequence[Cloud]], path: str | Path, *, title: str = "") -> None:
+    """Draw clouds in a grid, all with one camera and one scale, each under its title and counts, into a PNG file.
+
+    Args:
+        rows: the clouds, rows of equal length.
+        path: the file to write; 480 pixels for every cloud, and the titles.
+        title: a line above the picture; none for "".
+
+    Raises:
+        InputError: ``path`` cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    path = Path(path)
+    width, height = len(rows[0]) * _CELL, len(rows) * (_CELL + 56) + (56 if title else 16)
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    if title:
+        figure.text(0.5, 1 - 34 / height, title, ha="center", va="center", fontsize=17, weight="bold")
+    radius = float(np.mean([ball_radius(row[0].points) for row in rows]))
+    pictures = iter(render([cloud for row in rows for cloud in row], _CELL, radius))
+    for row_index, row in enumerate(rows):
+        bottom = height - (56 if title else 16) - (row_index + 1) * (_CELL + 56)
+        for column, cloud in enumerate(row):
+            figure.figimage(next(pictures), column * _CELL, bottom)
+            center = (column + 0.5) * _CELL / width
+            above = bottom + _CELL
+            figure.text(center, (above + 34) / height, cloud.title, ha="center", va="center", fontsize=15)
+            counts = f"{cloud.distinct:,} points · {cloud.leaves:,} leaves"
+            figure.text(center, (above + 10) / height, counts, ha="center", va="center", fontsize=11, color="0.4")
+    _save(figure, path)
+
+
+def _save(figure, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    try:
+        figure.savefig(temporary, format="png")
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: the picture cannot be written ({error.strerror}); choose another place") from error
+    finally:
+        temporary.unlink(missing_ok=True)

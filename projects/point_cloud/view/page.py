@@ -1,0 +1,82 @@
+"""One self-contained page: a shape beside its quantized version, computed in the browser while one looks.
+
+The page needs no network and no WebGL. Layout, style and script are in ``page.html``; this module
+fills in the shapes.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from octree.shape_store import Shape
+from pcrq.errors import InputError
+from projects.point_cloud.view.cloud import ball_radius
+from projects.point_cloud.view.colour import PART_COLOURS
+
+_TEMPLATE = Path(__file__).with_name("page.html")
+
+
+def save_html(
+    shapes: Sequence[Shape],
+    path: str | Path,
+    *,
+    title: str = "Randomized quantization",
+    bins: Sequence[int] = (5, 10, 30, 60),
+    seed: int = 0,
+    parts: Sequence[str] = (),
+) -> None:
+    """Write a page that shows shapes beside their quantized versions, for any number of bins and any draw.
+
+    A point takes 9 bytes in the page, 12 in base64: coordinates as 16-bit cells of the octree of depth 16, so that
+    counts of leaves are exact, and normals (or part labels) as bytes.
+
+    Args:
+        shapes: what the page can show, at least one, in the order of its menu; coordinates in [-1, 1].
+        path: the HTML file to write.
+        title: heading of the page.
+        bins: offered as buttons. The slider starts at 30, the paper's number, if it is among them, else at the first.
+        seed: the first draw, in [0, 2³²).
+        parts: names of the parts, for the legend of shapes with labels.
+
+    Raises:
+        InputError: ``path`` cannot be written.
+    """
+    path = Path(path)
+    data = {
+        "shapes": [_encode(shape) for shape in shapes],
+        "bins": list(bins),
+        "seed": seed,
+        "parts": list(parts),
+        "colours": (PART_COLOURS * 255).round().astype(int).tolist(),
+    }
+    page = _TEMPLATE.read_text(encoding="utf-8")
+    page = page.replace("@TITLE@", html.escape(title))
+    # A name with "</script>" in it must not end the script.
+    page = page.replace("@DATA@", json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    try:
+        temporary.write_text(page, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: the page cannot be written ({error.strerror}); choose another place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _encode(shape: Shape) -> dict:
+    cells = np.floor((shape.points.astype(np.float64) + 1) * 2**15).clip(0, 2**16 - 1)
+    encoded = {"id": shape.id, "radius": ball_radius(shape.points), "cells": _base64(cells, "<u2")}
+    if shape.labels is None:
+        return encoded | {"normals": _base64(np.rint(shape.normals * 127).clip(-127, 127), "i1")}
+    return encoded | {"labels": _base64(shape.labels, "u1")}
+
+
+def _base64(array: np.ndarray, dtype: str) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).astype(dtype).tobytes()).decode("ascii")

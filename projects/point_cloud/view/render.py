@@ -1,0 +1,157 @@
+"""Pictures of clouds without a screen: Open3D draws every point as a shaded ball, through EGL.
+
+Where Open3D cannot draw, because system libraries are missing, matplotlib draws flat discs instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from projects.point_cloud.view.cloud import Cloud
+
+logger = logging.getLogger(__name__)
+
+SYSTEM_LIBRARIES = "libusb-1.0-0 libgl1 libegl1 libgl1-mesa-dri libgomp1"  # Debian's names of what Open3D loads
+CAMERA = np.array([-0.55, 0.38, -0.75])  # towards the camera: data sets turn the front of things to -z
+UP = np.array([0.0, 1.0, 0.0])
+LIGHT = np.array([-0.25, 0.80, -0.55])
+_FIELD_OF_VIEW = 25.0  # degrees: narrow, so that equal sizes look equal
+_ZOOM = 0.55  # share of the bounding box that fills the picture
+_SUPERSAMPLING = 2  # Open3D does not smooth edges without a screen
+
+
+def render(clouds: Sequence[Cloud], size: int, radius: float) -> list[np.ndarray]:
+    """Draw clouds, each into its own picture, all with one camera, one scale and one light on white.
+
+    Args:
+        clouds: what to draw, inside the unit ball.
+        size: width and height of a picture in pixels.
+        radius: radius of the ball that stands for a point.
+
+    Returns:
+        A (size, size, 3) uint8 picture for every cloud.
+    """
+    try:
+        return _render_open3d(clouds, size, radius)
+    except _CannotDraw as reason:
+        logger.warning(
+            "Open3D cannot draw here (%s), so matplotlib draws plain discs; for shaded balls install %s",
+            reason,
+            SYSTEM_LIBRARIES,
+        )
+        return _render_matplotlib(clouds, size, radius)
+
+
+class _CannotDraw(Exception):
+    """Open3D has no way to draw on this machine."""
+
+
+def _render_open3d(clouds: Sequence[Cloud], size: int, radius: float) -> list[np.ndarray]:
+    try:
+        import open3d
+    except (ImportError, OSError) as error:
+        raise _CannotDraw(str(error)) from error
+    pixels = size * _SUPERSAMPLING
+    window = open3d.visualization.Visualizer()
+    with _quiet_about_screens(open3d):
+        if not window.create_window(width=pixels, height=pixels, visible=False):
+            raise _CannotDraw("no EGL context")
+    try:
+        # The shade is in the colours of the balls: Open3D's own lights depend on its version.
+        window.get_render_option().light_on = False
+        return [_shrink(_snapshot(window, _balls(cloud, radius))) for cloud in clouds]
+    finally:
+        window.destroy_window()
+
+
+@contextlib.contextmanager
+def _quiet_about_screens(open3d):
+    """Hide the complaints of Open3D and Wayland that there is no screen: none is wanted."""
+    unset = "XDG_RUNTIME_DIR" not in os.environ
+    if unset:
+        os.environ["XDG_RUNTIME_DIR"] = tempfile.gettempdir()
+    try:
+        with open3d.utility.VerbosityContextManager(open3d.utility.VerbosityLevel.Error):
+            yield
+    finally:
+        if unset:
+            del os.environ["XDG_RUNTIME_DIR"]
+
+
+def _snapshot(window, mesh) -> np.ndarray:
+    window.clear_geometries()
+    window.add_geometry(mesh)
+    camera = window.get_view_control()
+    camera.change_field_of_view(step=(_FIELD_OF_VIEW - camera.get_field_of_view()) / 5)  # a step is 5 degrees
+    camera.set_lookat(np.zeros(3))
+    camera.set_front(CAMERA)
+    camera.set_up(UP)
+    camera.set_zoom(_ZOOM)
+    window.poll_events()
+    window.update_renderer()
+    return np.array(window.capture_screen_float_buffer(do_render=True))
+
+
+def _shrink(picture: np.ndarray) -> np.ndarray:
+    size = len(picture) // _SUPERSAMPLING
+    picture = picture.reshape(size, _SUPERSAMPLING, size, _SUPERSAMPLING, 3).mean((1, 3))
+    return np.rint(picture * 255).astype(np.uint8)
+
+
+def _balls(cloud: Cloud, radius: float):
+    """One mesh of a ball for every distinct point, its shade in the colours of its vertices."""
+    import open3d
+
+    _, kept = np.unique(cloud.points, axis=0, return_index=True)
+    points, colours = cloud.points[kept], cloud.colours[kept]
+    ball = open3d.geometry.TriangleMesh.create_sphere(1.0, resolution=6)
+    directions, faces = np.asarray(ball.vertices), np.asarray(ball.triangles)
+    vertices = (points[:, None] + radius * directions).reshape(-1, 3)
+    triangles = (np.arange(len(points))[:, None, None] * len(directions) + faces).reshape(-1, 3)
+    shaded = (colours[:, None] * _shade(directions)[:, None]).reshape(-1, 3)
+    # Two corners that belong to no triangle: Open3D sets the camera's distance from the bounding box of the vertices.
+    vertices, shaded = np.append(vertices, [[-1] * 3, [1] * 3], axis=0), np.append(shaded, np.ones((2, 3)), axis=0)
+    mesh = open3d.geometry.TriangleMesh(
+        open3d.utility.Vector3dVector(vertices), open3d.utility.Vector3iVector(triangles.astype(np.int32))
+    )
+    mesh.vertex_colors = open3d.utility.Vector3dVector(shaded)
+    return mesh
+
+
+def _shade(directions: np.ndarray) -> np.ndarray:
+    """(M, 3) unit normals to (M,) brightness in [0, 1]."""
+    light = LIGHT / np.linalg.norm(LIGHT)
+    return 0.55 + 0.45 * (directions @ light).clip(0, 1)
+
+
+def _render_matplotlib(clouds: Sequence[Cloud], size: int, radius: float) -> list[np.ndarray]:
+    return [_discs(cloud, size, radius) for cloud in clouds]
+
+
+def _discs(cloud: Cloud, size: int, radius: float) -> np.ndarray:
+    """A picture of flat discs, painted from far to near."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    near = CAMERA / np.linalg.norm(CAMERA)
+    right = np.cross(UP, near)
+    right /= np.linalg.norm(right)
+    order = np.argsort(cloud.points @ near)
+    points, colours = cloud.points[order], cloud.colours[order]
+
+    figure = Figure(figsize=(1, 1), dpi=size, facecolor="white")
+    canvas = FigureCanvasAgg(figure)
+    limits = (-1.1, 1.1)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=limits, ylim=limits)
+    axes.set_axis_off()
+    area = (72 * 2 * radius / 2.2) ** 2  # the square of the diameter, in 1/72 of the one inch that the picture is wide
+    edges = {"edgecolors": 0.7 * colours, "linewidths": 0.1 * area**0.5}
+    axes.scatter(points @ right, points @ np.cross(near, right), s=area, c=colours, **edges)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,0 +1,162 @@
+"""``pcrq view`` as it is typed: what comes out, and what is said when it cannot."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from octree.shape_store import Shape, ShapeStoreWriter
+from projects.cli import main
+from projects.point_cloud.view.shape_source import load_shape
+
+CUBE = """\
+OFF
+8 12 0
+0 0 0
+2 0 0
+2 2 0
+0 2 0
+0 0 2
+2 0 2
+2 2 2
+0 2 2
+3 0 2 1
+3 0 3 2
+3 4 5 6
+3 4 6 7
+3 0 1 5
+3 0 5 4
+3 3 7 6
+3 3 6 2
+3 0 4 7
+3 0 7 3
+3 1 2 6
+3 1 6 5
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A store of three shapes with parts, and a mesh."""
+    folder = tmp_path_factory.mktemp("view")
+    random = np.random.default_rng(0)
+    with ShapeStoreWriter(folder / "store.h5", classes=["ball"], parts=["low", "high"], patches=False) as store:
+        for name in ("ball-a", "ball-b", "ball-c"):
+            normals = random.normal(size=(400, 3))
+            normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+            labels = (normals[:, 1] > 0).astype(int)
+            store.append(Shape(0.9 * normals, normals, name, category=0, labels=labels))
+    with ShapeStoreWriter(folder / "empty.h5", classes=[], patches=False):
+        pass
+    (folder / "cube.off").write_text(CUBE)
+    (folder / "notes.txt").write_text("nothing")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def inside(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_picture_has_a_column_for_the_original_and_every_number_of_bins(tmp_path, capsys):
+    assert main(["view", "store.h5:0", "--bins", "4", "30", "--save", str(tmp_path / "ball.png")]) == 0
+    assert imread(tmp_path / "ball.png").shape[1] == 3 * 480
+    said = capsys.readouterr().out
+    numbers = [int(number) for number in re.findall(r"(\d+) distinct points", said)]
+    assert numbers[0] == 400
+    assert numbers[1] <= 4**3
+    assert numbers[1] < numbers[2] < 400
+
+
+def test_page_holds_the_shape_and_the_options(tmp_path):
+    page = tmp_path / "ball.html"
+    assert main(["view", "store.h5:1", "--bins", "9", "--seed", "5", "--title", "A <b>all", "--save", str(page)]) == 0
+    content = page.read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="data">(.*)</script>', content)[1])
+    assert [shape["id"] for shape in data["shapes"]] == ["ball-b"]
+    assert (data["bins"], data["seed"], data["parts"]) == ([9], 5, ["low", "high"])
+    assert "<title>A &lt;b&gt;all</title>" in content
+
+
+def test_same_command_same_page(tmp_path):
+    for name in ("a.html", "b.html"):
+        main(["view", "store.h5:0", "--points", "50", "--seed", "3", "--save", str(tmp_path / name)])
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_points_limit_is_said_and_kept(tmp_path, capsys):
+    assert main(["view", "store.h5:0", "--points", "50", "--save", str(tmp_path / "few.png")]) == 0
+    said = capsys.readouterr().out
+    assert "50 of 400 points" in said
+    assert re.search(r"original: +50 distinct", said)
+
+
+def test_mesh_is_scanned(tmp_path, capsys):
+    assert main(["view", "cube.off", "--bins", "30", "--save", str(tmp_path / "cube.png")]) == 0
+    assert (tmp_path / "cube.png").stat().st_size > 10_000
+    shape, parts = load_shape("cube.off")
+    assert parts == []
+    assert len(shape.points) > 1000
+    on_a_face = np.isclose(np.abs(shape.points), 1 / np.sqrt(3), atol=0.02).any(axis=1)
+    assert on_a_face.mean() > 0.95  # of the cube whose corners lie on the unit ball
+
+
+@pytest.mark.parametrize(("key", "name"), [("0", "ball-a"), ("2", "ball-c"), ("-1", "ball-c"), ("ball-b", "ball-b")])
+def test_shapes_of_a_store_go_by_index_or_id(key, name):
+    shape, parts = load_shape(f"store.h5:{key}")
+    assert shape.id == name
+    assert parts == ["low", "high"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["store.h5:999"], r"store\.h5: there is no shape 999; the store holds 3 shapes, 0 to 2"),
+        (["store.h5:-4"], r"store\.h5: there is no shape -4"),
+        (["store.h5"], r"name one of its shapes, as in store\.h5:0"),
+        (["store.h5:"], r"name one of its shapes, as in store\.h5:0"),
+        (["store.h5:ball-x"], r"no shape has the id 'ball-x'.*ball-a"),
+        (["empty.h5:0"], r"empty\.h5: the store holds no shapes"),
+        (["gone.h5:0"], r"gone\.h5: no such file"),
+        (["gone.obj"], r"gone\.obj: no such file"),
+        (["notes.txt"], r"notes\.txt: .*\.txt"),
+        (["."], r"folder"),
+        (["store.h5:0", "--bins", "0"], r"--bins 0: .* from 1"),
+        (["store.h5:0", "--bins", "30", "-2"], r"--bins -2"),
+        (["store.h5:0", "--seed", "-1"], r"--seed -1"),
+        (["store.h5:0", "--points", "0"], r"--points 0"),
+        (["store.h5:0", "--save", "x.gif"], r"x\.gif: .*\.png.*\.html"),
+        (["store.h5:0", "--save", "x"], r"--save x: .*\.png.*\.html"),
+        (["store.h5:0", "--save", "nowhere/x.png"], r"the folder nowhere does not exist"),
+    ],
+)
+def test_mistakes_are_one_line_with_what_to_do(words, message, capsys):
+    if "--save" not in words:
+        words = [*words, "--save", "x.png"]
+    assert main(["view", *words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("pcrq: error: ")
+    assert error.count("\n") == 1
+    assert re.search(message, error)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there is always a screen")
+def test_without_a_screen_the_way_out_is_named(capsys):
+    assert main(["view", "store.h5:0"]) == 2
+    assert "--save picture.png" in capsys.readouterr().err
+
+
+def test_help_shows_examples_and_loads_nothing_heavy():
+    script = "import sys\nfrom projects.cli import main\ntry: main(['view', '--help'])\nexcept SystemExit: pass\n"
+    script += "print('loaded', {'torch', 'open3d', 'matplotlib', 'h5py', 'trimesh'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "pcrq view shapes.h5:0" in said
+    assert "loaded set()" in said
