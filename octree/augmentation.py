@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from pcrq.points import randomized_quantize_points
 
 from octree.point_batch import PointBatch
+from pcrq.points import randomized_quantize_points
 
 
 @dataclass(frozen=True)

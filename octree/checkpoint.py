@@ -31,18 +31,23 @@ def load_checkpoint(path: str | Path) -> dict:
         raise InputError(f"{path}: no such checkpoint file; name a .ckpt that a training run wrote")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if zipfile.is_zipfile(path):
-            raise InputError(
-                f"{path}: the checkpoint holds objects other than tensors and plain values, which could run code; "
-                "it is not loaded; use a checkpoint written by pcrq"
-            ) from error
-        raise InputError(f"{path}: not a checkpoint; name a .ckpt that a training run wrote") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise InputError(f"{path}: the checkpoint cannot be read (cut short or damaged); copy it again") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise InputError(f"{path}: {_why_unreadable(path)}") from error
     if not isinstance(checkpoint, dict):
         raise InputError(f"{path}: not a training checkpoint; name a .ckpt that a training run wrote")
     return checkpoint
+
+
+def _why_unreadable(path: Path) -> str:
+    if zipfile.is_zipfile(path):
+        return (
+            "the checkpoint holds objects other than tensors and plain values, which could run code; it is not "
+            "loaded; use a checkpoint written by pcrq"
+        )
+    with path.open("rb") as file:
+        if file.read(2) == b"PK":  # a zip archive, as torch.save writes, without its end
+            return "the checkpoint is cut short; copy it again"
+    return "not a checkpoint; name a .ckpt that a training run wrote"
 
 
 def load_network(path: str | Path) -> MIDNet:

@@ -1,0 +1,73 @@
+"""The base augmentation against a loop over clouds and matrices, written from its description."""
+
+import math
+
+import numpy as np
+import torch
+
+from octree.augmentation import Distortion, clip, quantize
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_a_distortion_equals_rotating_shifting_and_scaling_each_cloud(batch):
+    distortion = Distortion.sample(3, generator=generator())
+    result = distortion(batch)
+    for i in range(3):
+        angle, mine = float(distortion.angle[i]), batch.batch_id == i
+        rotation = np.array([[math.cos(angle), 0, math.sin(angle)], [0, 1, 0], [-math.sin(angle), 0, math.cos(angle)]])
+        scale = distortion.scale[i].numpy()
+        points = (batch.points[mine].numpy() @ rotation.T + distortion.shift[i].numpy()) * scale
+        np.testing.assert_allclose(result.points[mine].numpy(), points, atol=1e-6)
+        normals = batch.normals[mine].numpy() @ rotation.T @ np.diag(1 / scale)
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        np.testing.assert_allclose(result.normals[mine].numpy(), normals, atol=1e-5)
+
+
+def test_normals_stay_perpendicular_to_the_surface(batch):
+    """A tangent moved like the points stays at a right angle to the moved normal."""
+    axis = torch.tensor([0.3, 0.5, -0.8]).expand_as(batch.normals)
+    tangent = torch.cross(batch.normals, axis, dim=1)
+    distortion = Distortion.sample(3, shift=0, generator=generator())
+    moved_tangent = distortion(type(batch)(**{**batch.__dict__, "points": tangent})).points
+    assert ((moved_tangent * distortion(batch).normals).sum(dim=1).abs() < 1e-5).all()
+
+
+def test_draws_fill_the_ranges_of_the_paper():
+    distortion = Distortion.sample(20_000, generator=generator())
+    degrees = torch.rad2deg(distortion.angle)
+    assert torch.allclose(degrees, degrees.round(), atol=1e-3)
+    assert degrees.round().min() == -180 and degrees.round().max() == 179
+    for values, low, high in [(distortion.shift, -0.5, 0.5), (distortion.scale, 0.75, 1.25)]:
+        assert low <= values.min() < low + 0.01 and high - 0.01 < values.max() <= high
+        assert values.shape == (20_000, 3)
+
+
+def test_a_uniform_scale_is_one_factor_for_three_axes():
+    scale = Distortion.sample(10, uniform_scale=True, generator=generator()).scale
+    assert (scale == scale[:, :1]).all() and len(scale.unique()) == 10
+
+
+def test_the_same_generator_gives_the_same_view(batch):
+    views = [quantize(clip(Distortion.sample(3, generator=g)(batch)), 30, g) for g in (generator(1), generator(1))]
+    assert torch.equal(views[0].points, views[1].points)
+
+
+def test_clip_drops_points_with_everything_that_belongs_to_them(batch):
+    moved = Distortion(torch.zeros(3), torch.tensor([[0.5, 0, 0]] * 3), torch.ones(3, 3))(batch)
+    clipped = clip(moved)
+    inside = (moved.points.abs() < 1).all(dim=1)
+    assert 0 < inside.sum() < len(inside)
+    assert torch.equal(clipped.points, moved.points[inside])
+    assert torch.equal(clipped.patches, moved.patches[inside])
+
+
+def test_quantization_touches_coordinates_only_and_each_cloud_by_itself(batch):
+    quantized = quantize(batch, 5, generator())
+    assert torch.equal(quantized.normals, batch.normals)
+    assert torch.equal(quantized.batch_id, batch.batch_id)
+    for i in range(3):
+        for axis in range(3):
+            assert len(quantized.points[batch.batch_id == i, axis].unique()) <= 5

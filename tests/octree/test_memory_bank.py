@@ -1,0 +1,98 @@
+"""Banks and losses against loops over shapes and patches."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from octree.memory_bank import PatchMemory, ShapeMemory
+from octree.mid_loss import MIDLoss, MIDTarget
+from octree.midnet import MIDFeatures
+
+
+def unit(*size, seed=0):
+    return F.normalize(torch.randn(*size, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def normalised(vector):
+    return vector / np.linalg.norm(vector)
+
+
+def example():
+    """Three shapes of 5, 0 and 7 leaves, four patches; the shape without leaves was clipped away."""
+    batch_id = torch.tensor([0] * 5 + [2] * 7)
+    patch = torch.tensor([0, 0, 1, 3, 3] + [2, 2, 2, 0, 0, 1, 1])
+    return MIDFeatures(unit(3, 6), unit(12, 5, seed=1)), MIDTarget(torch.tensor([7, 2, 4]), batch_id, patch)
+
+
+def test_banks_start_as_unit_vectors_equal_on_every_device():
+    first, second = PatchMemory(4, 3, 8).memory, PatchMemory(4, 3, 8).memory
+    assert torch.equal(first, second)
+    torch.testing.assert_close(first.norm(dim=-1), torch.ones(4, 3))
+
+
+def test_the_shape_bank_moves_half_way_to_the_feature():
+    bank, (features, target) = ShapeMemory(10, 6), example()
+    before = bank.memory.clone()
+    bank.update(features.shape, target.index)
+    for row in range(10):
+        expected = before[row].numpy()
+        if row in (7, 2, 4):
+            place = [7, 2, 4].index(row)
+            expected = normalised(0.5 * features.shape[place].numpy() + 0.5 * expected)
+        np.testing.assert_allclose(bank.memory[row].numpy(), expected, atol=1e-6)
+
+
+def test_a_shape_that_comes_twice_counts_with_its_mean_in_any_order():
+    feature, banks = unit(3, 6), []
+    for order in ([0, 1, 2], [1, 2, 0]):
+        bank = ShapeMemory(10, 6)
+        bank.update(feature[order], torch.tensor([5, 5, 8])[order])
+        banks.append(bank.memory)
+    torch.testing.assert_close(*banks)
+    old = ShapeMemory(10, 6).memory[5].numpy()
+    mean = normalised(feature[0].numpy() + feature[1].numpy())
+    np.testing.assert_allclose(banks[0][5].numpy(), normalised(mean + old), atol=1e-6)
+
+
+def test_the_patch_bank_moves_to_the_mean_of_the_leaves_of_each_patch():
+    bank, (features, target) = PatchMemory(10, 4, 5), example()
+    before = bank.memory.clone().numpy()
+    bank.update(features.point, target.batch_id, target.patch, target.index)
+    expected = before.copy()
+    for place, row in enumerate(target.index.tolist()):
+        for patch in range(4):
+            mine = (target.batch_id == place) & (target.patch == patch)
+            if mine.any():
+                mean = normalised(features.point[mine].numpy().mean(axis=0))
+                expected[row, patch] = normalised(0.5 * mean + 0.5 * before[row, patch])
+    np.testing.assert_allclose(bank.memory.numpy(), expected, atol=1e-6)
+    assert np.array_equal(bank.memory[2].numpy(), before[2])  # its shape had no leaf
+
+
+def test_losses_are_cross_entropies_over_the_banks():
+    loss, (features, target) = MIDLoss(10, 4, 6, 5), example()
+    result = loss(features, target)
+    shape_terms, point_terms, shape_hits, point_hits = [], [], [], []
+    for place, row in enumerate(target.index.tolist()):
+        logits = loss.shape_memory.memory.numpy() @ features.shape[place].numpy() / 0.1
+        shape_terms.append(np.log(np.exp(logits).sum()) - logits[row])
+        shape_hits.append(logits.argmax() == row)
+    for leaf, (place, patch) in enumerate(zip(target.batch_id.tolist(), target.patch.tolist(), strict=True)):
+        logits = loss.patch_memory.memory[target.index[place]].numpy() @ features.point[leaf].numpy() / 0.1
+        point_terms.append(np.log(np.exp(logits).sum()) - logits[patch])
+        point_hits.append(logits.argmax() == patch)
+    np.testing.assert_allclose(float(result.shape_loss), np.mean(shape_terms), rtol=1e-5)
+    np.testing.assert_allclose(float(result.point_loss), np.mean(point_terms), rtol=1e-5)
+    np.testing.assert_allclose(float(result.shape_accuracy), np.mean(shape_hits), rtol=1e-6)
+    np.testing.assert_allclose(float(result.point_accuracy), np.mean(point_hits), rtol=1e-6)
+    np.testing.assert_allclose(float(result.total), np.mean(shape_terms) + np.mean(point_terms), rtol=1e-5)
+
+
+def test_repeated_updates_let_the_bank_recognise_its_shapes():
+    loss, (features, target) = MIDLoss(10, 4, 6, 5), example()
+    first = float(loss(features, target).total)
+    for _ in range(8):
+        loss.update(features, target)
+    result = loss(features, target)
+    assert float(result.total) < 0.5 * first
+    assert float(result.shape_accuracy) == 1

@@ -1,0 +1,134 @@
+"""MID-Net: its sizes, its independence of the batch, and its heads against the plain formulation."""
+
+import ocnn
+import pytest
+import torch
+import torch.nn.functional as F
+from ocnn.nn.octree_interp import octree_linear_pts
+
+from octree.batch_octree import build_neighbours, build_octree
+from octree.hrnet import upsample_to
+from octree.interpolation import interpolate_to_children
+from octree.midnet import MIDNet, MIDNetConfig, leaf_features
+from pcrq import InputError
+
+SMALL = {"depth": 4, "full_depth": 1, "width": 16, "blocks": 1, "shape_channels": 12, "point_channels": 6}
+
+
+@pytest.fixture(params=[True, False], ids=["non-empty nodes", "all nodes"])
+def network(request):
+    torch.manual_seed(0)
+    return MIDNet(MIDNetConfig(**SMALL, nempty=request.param))
+
+
+def settle(network, batch):
+    """A few passes so that batch normalisation has statistics; then evaluation mode."""
+    octree, _ = network.octree(batch)
+    for _ in range(20):
+        network(octree)
+    return network.eval()
+
+
+def test_outputs_are_unit_vectors_per_shape_and_per_leaf(network, batch):
+    octree, _ = network.octree(batch)
+    features = network(octree)
+    assert features.shape.shape == (3, 12)
+    assert features.point.shape == (int(octree.nnum_nempty[4]), 6)
+    for feature in (features.shape, features.point):
+        torch.testing.assert_close(feature.norm(dim=1), torch.ones(len(feature)))
+    assert network.embed(octree).shape == (3, 8 * 16)
+
+
+def test_a_shape_has_the_same_features_alone_and_in_a_batch(network, batch):
+    settle(network, batch)
+    together = network(network.octree(batch)[0])
+    alone = []
+    for i in range(3):
+        mine = batch.select(batch.batch_id == i)
+        one = type(batch)(**{**mine.__dict__, "batch_id": torch.zeros_like(mine.batch_id), "batch_size": 1})
+        alone.append(network(network.octree(one)[0]))
+    torch.testing.assert_close(together.shape, torch.cat([f.shape for f in alone]), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(together.point, torch.cat([f.point for f in alone]), atol=1e-4, rtol=1e-4)
+
+
+def test_features_do_not_depend_on_the_order_of_points(network, batch):
+    settle(network, batch)
+    order = torch.argsort(batch.batch_id * 1000 + torch.randint(1000, batch.batch_id.shape), stable=True)
+    shuffled = type(batch)(**{**batch.__dict__, "points": batch.points[order], "normals": batch.normals[order]})
+    torch.testing.assert_close(
+        network(network.octree(batch)[0]).shape, network(network.octree(shuffled)[0]).shape, atol=1e-5, rtol=1e-4
+    )
+
+
+def test_the_point_head_equals_joining_all_features_at_the_leaves_first(network, batch):
+    """The formulation of the paper: upsample, concatenate, interpolate, concatenate, then one hidden layer."""
+    settle(network, batch)
+    octree, _ = network.octree(batch)
+    nempty, head = network.config.nempty, network.point_head
+    features = network.backbone(leaf_features(octree, nempty), octree)
+    joined = torch.cat([upsample_to(b, octree, 3 - i, 3, nempty) for i, b in enumerate(features.branches)], dim=1)
+    points = torch.stack(octree.xyzb(4, nempty=True), dim=1).float()
+    points[:, :3] = (points[:, :3] + 0.5) / 2
+    at_leaves = octree_linear_pts(joined, octree, 3, points, nempty, bound_check=True)
+    leaves = features.leaves if nempty else ocnn.nn.octree_depad(features.leaves, octree, 4)
+    expected = head.out(torch.relu(head.norm(head.hidden(torch.cat([at_leaves, leaves], dim=1)))))
+    torch.testing.assert_close(head(features, octree), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("nempty", [True, False])
+def test_interpolation_equals_ocnn_with_bounds_checked(batch, nempty):
+    octree, _ = build_octree(batch, 4)
+    build_neighbours(octree, nempty)
+    data = torch.randn(int((octree.nnum_nempty if nempty else octree.nnum)[3]), 5)
+    points = torch.stack(octree.xyzb(4, nempty=True), dim=1).float()
+    points[:, :3] = (points[:, :3] + 0.5) / 2
+    expected = octree_linear_pts(data, octree, 3, points, nempty, bound_check=True)
+    torch.testing.assert_close(interpolate_to_children(data, octree, 3, nempty), expected)
+
+
+def test_leaf_features_are_absolute_normals_and_displacement(batch):
+    octree, leaf_of_point = build_octree(batch, 4)
+    features = leaf_features(octree, nempty=True)
+    for leaf in range(0, len(features), 13):
+        mine = leaf_of_point == leaf
+        normal = F.normalize(batch.normals[mine].mean(dim=0), dim=0)
+        mean = (batch.points[mine].mean(dim=0) + 1) * 8
+        displacement = ((mean - mean.floor() - 0.5) * normal).sum()
+        expected = torch.cat([normal, displacement[None]]).abs()
+        torch.testing.assert_close(features[leaf], expected, atol=1e-3, rtol=1e-3)
+
+
+def test_every_weight_gets_a_gradient(network, batch):
+    features = network(network.octree(batch)[0])
+    (features.shape[:, 0].sum() + features.point[:, 0].sum()).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_the_default_network_has_the_sizes_of_the_paper():
+    network = MIDNet()
+    assert network.backbone.channels == [128, 256, 512]
+    assert network.backbone.front_leaves.conv.weights.shape == (27, 4, 64)
+    assert network.backbone.front.conv.weights.shape == (27, 64, 128)
+    assert network.shape_head.fc1.conv.linear.out_features == 1024
+    assert network.shape_head.fc2.out_features == 128
+    assert network.point_head.hidden.out_features == 256
+    assert network.point_head.out.out_features == 64
+    bottlenecks = [blocks.resblks[0].bottleneck for blocks in network.backbone.stages[2]]
+    assert bottlenecks == [4, 8, 8] and network.backbone.stages[2][0].resblk_num == 3
+
+
+def test_an_empty_cloud_in_a_batch_does_not_spoil_the_others(network, batch):
+    settle(network, batch)
+    octree, _ = network.octree(batch.select(batch.batch_id != 1))
+    features = network(octree)
+    assert features.shape.shape == (3, 12)
+    assert features.shape.isfinite().all() and features.point.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [({"depth": 4}, "depth"), ({"width": 20}, "width"), ({"blocks": 0}, "blocks"), ({"depth": 12}, "depth")],
+)
+def test_architectures_that_cannot_be_built_are_refused(options, word):
+    with pytest.raises(InputError, match=word):
+        MIDNetConfig(**options)

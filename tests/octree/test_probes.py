@@ -1,0 +1,77 @@
+"""Probes on frozen features, against scikit-learn and loops."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.neighbors import KNeighborsClassifier
+
+from octree.embedding import embed
+from octree.knn import knn_accuracy
+from octree.linear_probe import LabelledFeatures, logistic_probe, probe_iterations, sgd_probe
+from octree.midnet import MIDNet, MIDNetConfig
+from octree.shape_store import ShapeStore
+from pcrq import InputError
+
+
+def clusters(shapes=120, spread=0.6, seed=0):
+    rng = np.random.default_rng(seed)
+    category = np.arange(shapes) % 3
+    centres = np.random.default_rng(99).normal(size=(3, 8))
+    features = centres[category] + spread * rng.normal(size=(shapes, 8))
+    return LabelledFeatures(features.astype(np.float32), category)
+
+
+@pytest.mark.parametrize("spread", [0.1, 1.5])
+def test_knn_votes_like_scikit_learn(spread):
+    train, test = clusters(spread=spread), clusters(spread=spread, seed=1)
+    votes = KNeighborsClassifier(
+        n_neighbors=7, metric="cosine", algorithm="brute", weights=lambda distance: np.exp((1 - distance) / 0.1)
+    )
+    expected = votes.fit(train.features, train.category).score(test.features, test.category)
+    found = knn_accuracy(*map(torch.from_numpy, (test.features, test.category, train.features, train.category)), 7)
+    assert found == pytest.approx(expected, abs=0.01)
+
+
+def test_knn_without_a_gallery_leaves_each_shape_out():
+    train = clusters(shapes=60, spread=1.5)
+    features, category = torch.from_numpy(train.features), torch.from_numpy(train.category)
+    hits = []
+    for i in range(60):
+        others = torch.arange(60) != i
+        hits.append(knn_accuracy(features[i : i + 1], category[i : i + 1], features[others], category[others], 5))
+    assert knn_accuracy(features, category, neighbours=5) == pytest.approx(np.mean(hits))
+
+
+def test_both_linear_probes_separate_what_is_separable():
+    train, test = clusters(spread=0.2), clusters(spread=0.2, seed=1)
+    assert logistic_probe(train, test) == 1
+    assert sgd_probe(train, test, classes=3, iterations=(200, 100), seed=0) == 1
+
+
+def test_the_sgd_probe_is_a_function_of_its_seed():
+    train, test = clusters(spread=2.0), clusters(spread=2.0, seed=1)
+    first, again, other = (sgd_probe(train, test, classes=3, iterations=(30,), seed=seed) for seed in (0, 0, 3))
+    assert first == again
+    assert (first, sgd_probe(train, test, classes=3, iterations=(31,), seed=0)) != (other, other)
+
+
+def test_steps_follow_the_protocol():
+    published = {0.01: 4, 0.02: 4, 0.05: 2, 0.1: 2, 0.2: 1, 0.5: 1, 1.0: 1}
+    for ratio, multiple in published.items():
+        assert probe_iterations(ratio) == (round(200_000 * ratio * multiple), round(100_000 * ratio * multiple))
+
+
+def test_one_category_cannot_be_probed():
+    one = LabelledFeatures(np.zeros((4, 3), np.float32), np.zeros(4, int))
+    for probe in (lambda: logistic_probe(one, one), lambda: sgd_probe(one, one, classes=2, iterations=(1,))):
+        with pytest.raises(InputError, match="two categories"):
+            probe()
+
+
+def test_embedding_keeps_order_and_mode_whatever_the_batch_size(store_path):
+    store = ShapeStore(store_path)
+    network = MIDNet(MIDNetConfig(depth=4, full_depth=1, width=16, blocks=1, nempty=True)).train()
+    five = embed(network, store, [5, 3, 1, 0, 2], batch_size=2)
+    assert network.training
+    torch.testing.assert_close(five, embed(network, store, [5, 3, 1, 0, 2], batch_size=5), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(five[1], embed(network, store, [3])[0], atol=1e-5, rtol=1e-4)
