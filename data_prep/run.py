@@ -150,6 +150,7 @@ def prepare(
                 f"{source or out}: none of the {len(items)} shapes can be used; the reasons are in "
                 f"{_refused_list(out)}, the first is: {refused[0].id}: {refused[0].reason}"
             )
+        work.require_room_for_store()
         writer = ShapeStoreWriter(
             out,
             classes=classes,

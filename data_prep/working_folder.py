@@ -7,6 +7,7 @@ can therefore only lose the shapes being worked on, and a changed option or sour
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -72,6 +73,17 @@ class WorkingFolder:
             return self.refusal_file(key).read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
+
+    def require_room_for_store(self) -> None:
+        """Raise ``OSError`` (ENOSPC) unless the finished shapes fit on the disk once more, as a store.
+
+        Asked beforehand, because HDF5 may end the process with a segmentation fault when a write fails.
+        """
+        waiting = sum(entry.stat().st_size for entry in self.path.glob("*.npz"))
+        needed = int(0.75 * waiting) + 2**20  # normals take 3 bytes in a store and 12 here
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise OSError(errno.ENOSPC, f"{needed} bytes needed, {free} free")
 
     def discard_others(self, keys: set[str]) -> int:
         """Remove every file that belongs to none of ``keys``; returns how many finished shapes that were."""
