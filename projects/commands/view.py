@@ -8,9 +8,10 @@ from pathlib import Path
 from pcrq.errors import InputError
 
 EXAMPLES = """\
-SHAPE is a mesh (obj, off, ply, stl, glb, gltf), a point cloud with normals (ply, pcd, xyz, ...), or a shape of a
-store: STORE.h5:0 is the first, STORE.h5:-1 the last, STORE.h5:chair-003 the one of that name.
-A mesh is scanned as 'pcrq prep' does it. Points are coloured by part where the store knows parts, else by normal.
+SHAPE is a mesh (obj off ply stl glb gltf), a point cloud (ply xyz xyzn txt), or a shape of a store: STORE.h5:0 is the
+first, STORE.h5:-1 the last, STORE.h5:chair-003 the one of that name. A mesh is scanned and a point cloud averaged as
+'pcrq prep' does it; normals that a cloud lacks are estimated. Points are coloured by part where the store knows parts,
+else by normal.
 
 examples:
   a window with the original and 5, 10, 30 and 60 bins:   pcrq view chair.obj
@@ -49,9 +50,7 @@ def register(commands) -> None:
         default=20_000,
         help="show at most N points, a random subset of a larger cloud (default: 20000)",
     )
-    parser.add_argument(
-        "--title", metavar="TEXT", help="heading of the window, picture or page (default: the shape's name)"
-    )
+    parser.add_argument("--title", metavar="TEXT", help="heading (default: the name of the shape)")
     parser.set_defaults(run=run)
 
 

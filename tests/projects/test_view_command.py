@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
     with ShapeStoreWriter(folder / "empty.h5", classes=[], patches=False):
         pass
     (folder / "cube.off").write_text(CUBE)
-    (folder / "notes.txt").write_text("nothing")
+    (folder / "notes.pdf").write_text("nothing")
     return folder
 
 
@@ -127,8 +127,9 @@ def test_shapes_of_a_store_go_by_index_or_id(key, name):
         (["empty.h5:0"], r"empty\.h5: the store holds no shapes"),
         (["gone.h5:0"], r"gone\.h5: no such file"),
         (["gone.obj"], r"gone\.obj: no such file"),
-        (["notes.txt"], r"notes\.txt: .*\.txt"),
-        (["."], r"folder"),
+        (["gone.xyz"], r"gone\.xyz: no such file"),
+        (["notes.pdf"], r"notes\.pdf: name a mesh .*\.obj.*\.xyz"),
+        (["."], r"\.: a folder.*name a file"),
         (["store.h5:0", "--bins", "0"], r"--bins 0: .* from 1"),
         (["store.h5:0", "--bins", "30", "-2"], r"--bins -2"),
         (["store.h5:0", "--seed", "-1"], r"--seed -1"),

@@ -201,6 +201,7 @@ class TestInChromium:
         boundary = np.concatenate([np.broadcast_to(low, shape), edges, np.broadcast_to(high, shape)], axis=2)
         inside = (values - boundary[..., :-1]) / np.diff(boundary)
         for axis in range(3):
+            assert abs(np.corrcoef(edges[:, axis, 0], edges[:, axis - 1, 0])[0, 1]) < 0.2
             assert stats.kstest(((edges - low) / (high - low))[:, axis].ravel(), "uniform").pvalue > 1e-3
             assert stats.kstest(inside[:, axis].ravel(), "uniform").pvalue > 1e-3
             assert abs(np.corrcoef(inside[:, axis, 0], inside[:, axis - 1, 0])[0, 1]) < 0.2

@@ -6,10 +6,11 @@ import difflib
 import re
 from pathlib import Path
 
-from data_prep.mesh_loading import load_mesh
+from data_prep.mesh_loading import MESH_FORMATS, load_mesh
 from data_prep.pipeline import Pipeline, prepare_shape
 from octree.shape_store import Shape, ShapeStore
 from pcrq.errors import InputError
+from projects.point_cloud.view.point_cloud_file import POINT_CLOUD_FORMATS, is_point_cloud, read_point_cloud
 
 _STORE = re.compile(r"(?P<path>.+\.(?:h5|hdf5))(?::(?P<key>.*))?", re.IGNORECASE | re.DOTALL)
 
@@ -59,4 +60,10 @@ def _index(store: ShapeStore, key: str | None) -> int:
 
 
 def _prepare(path: Path) -> Shape:
-    return prepare_shape(load_mesh(path), path.stem, Pipeline(patches=0))
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; name a file in it")
+    if path.suffix.lower() not in (*MESH_FORMATS, *POINT_CLOUD_FORMATS):
+        formats = " ".join(dict.fromkeys((*MESH_FORMATS, *POINT_CLOUD_FORMATS)))
+        raise InputError(f"{path}: name a mesh or point cloud ({formats}) or a shape of a store, as in STORE.h5:0")
+    is_cloud = path.is_file() and is_point_cloud(path)
+    return prepare_shape(read_point_cloud(path) if is_cloud else load_mesh(path), path.stem, Pipeline(patches=0))
