@@ -1,0 +1,80 @@
+"""``pcrq probe``: how well a linear layer on a pretrained network's features knows the categories."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+DESCRIPTION = """\
+Train linear classifiers on the features of a frozen network, with few and with all labels of the training shapes,
+and measure them on the test shapes of the store.
+"""
+EPILOG = """\
+example:
+  pcrq probe shapes.h5 --checkpoint runs/tiny/checkpoints/last.ckpt --out runs/tiny
+"""
+
+
+def register(commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "probe",
+        help="linear probes of a pretrained network, over label ratios",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("store", type=Path, metavar="STORE.h5", help="shapes with categories, train and test splits")
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="CKPT", help="of a pretraining run")
+    parser.add_argument(
+        "--ratios", type=_ratios, default=[0.05, 0.1, 0.2, 0.5, 1.0], metavar="R,R,…",
+        help="parts of the labels, separated by commas (default 0.05,0.1,0.2,0.5,1)",
+    )  # fmt: skip
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="draws of the labels (default 5)")
+    parser.add_argument(
+        "--protocol",
+        choices=["logistic", "sgd"],
+        default="logistic",
+        help="logistic regression (default), or O-CNN's stochastic gradient descent as in the paper's table 6",
+    )
+    parser.add_argument("--name", default="pretrained", help="of the network, in the results")
+    parser.add_argument(
+        "--out", type=Path, default=None, metavar="DIR", help="run folder whose results.json takes the numbers"
+        " (default: that of the checkpoint)",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def _ratios(text: str) -> list[float]:
+    return [float(ratio) for ratio in text.split(",")]
+
+
+def run(args: argparse.Namespace) -> None:
+    """Probe, record, and print a line per ratio."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from octree.checkpoint import load_network
+    from octree.shape_store import ShapeStore
+    from pcrq.errors import InputError
+    from projects.point_cloud.probe import probe
+
+    network, store = load_network(args.checkpoint), ShapeStore(args.store)
+    folder = args.out or args.checkpoint.parent
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; create it or choose another --out")
+    records = probe(
+        network,
+        store,
+        arm=args.name,
+        results=folder / "results.json",
+        ratios=args.ratios,
+        seeds=args.seeds,
+        protocol=args.protocol,
+        config={"checkpoint": str(args.checkpoint), **network.hyper_parameters()},
+        progress=lambda batches: tqdm(batches, desc="embedding", unit="batch"),
+    )
+    for ratio in args.ratios:
+        values = np.array([100 * record.value for record in records if record.ratio == ratio])
+        print(f"{100 * ratio:5g} % of the labels: {values.mean():5.1f} ± {values.std():.1f} % accuracy")
+    print(f"recorded in {folder / 'results.json'}")

@@ -1,0 +1,113 @@
+"""Linear probes of a frozen network on a labelled store, over label ratios and seeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from octree.embedding import embed
+from octree.label_subset import label_subset
+from octree.linear_probe import LabelledFeatures, logistic_probe, probe_iterations, sgd_probe
+from octree.midnet import MIDNet
+from octree.shape_store import ShapeStore
+from pcrq.errors import InputError
+from projects.run_record import Record, append_records, code_version, read_records
+
+PROTOCOLS = {"logistic": "linear, logistic regression", "sgd": "linear, SGD"}
+
+
+def probe(
+    network: MIDNet,
+    store: ShapeStore,
+    *,
+    arm: str,
+    results: Path,
+    ratios: Sequence[float],
+    seeds: int,
+    protocol: str = "logistic",
+    config: dict | None = None,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> list[Record]:
+    """Probe a network and record every number; what is recorded already is not measured again.
+
+    The labels are ⌈ratio·n⌉ of the n training shapes of every category, drawn anew for every seed.
+
+    Args:
+        network: the frozen network.
+        store: a store with categories and a test split.
+        arm: name of the network in the report.
+        results: results file to append to.
+        ratios: parts of the labels, each in (0, 1].
+        seeds: draws per ratio.
+        protocol: "logistic" or "sgd".
+        config: what else distinguishes the network, for the record.
+        progress: wraps the embedding of batches, for example ``tqdm``.
+
+    Returns:
+        The records of this arm, protocol and store, measured now or before.
+
+    Raises:
+        InputError: the store has no categories or no training or test shapes, or an option is out of range.
+    """
+    train, test = labelled_splits(store)
+    if protocol not in PROTOCOLS:
+        raise InputError(f"protocol {protocol!r}: choose one of {sorted(PROTOCOLS)}")
+    if seeds < 1:
+        raise InputError(f"seeds {seeds}: choose at least 1")
+
+    def blank(ratio: float, seed: int) -> Record:
+        sizes = {"train_shapes": len(train), "test_shapes": len(test)}
+        about = {"store": store.path.name, "digest": store.digest, "config": config or {}, "code": code}
+        return Record(arm, PROTOCOLS[protocol], "accuracy", float("nan"), ratio, seed, **about, **sizes)
+
+    code = code_version()
+    wanted = [blank(ratio, seed) for ratio in ratios for seed in range(seeds)]
+    subsets = {(r.ratio, r.seed): label_subset(store.category[train], r.ratio, r.seed) for r in wanted}
+    known = {record.key: record for record in read_records(results)} if results.exists() else {}
+    missing = [record for record in wanted if record.key not in known]
+    if missing:
+        features = embed(network, store, np.concatenate([train, test]), progress=progress).numpy()
+        labelled = LabelledFeatures(features[: len(train)], store.category[train])
+        held_out = LabelledFeatures(features[len(train) :], store.category[test])
+        measured = [_measure(r, labelled, held_out, subsets[r.ratio, r.seed], protocol, store) for r in missing]
+        append_records(results, measured)
+        known.update((record.key, record) for record in measured)
+    return [known[record.key] for record in wanted]
+
+
+def labelled_splits(store: ShapeStore) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the labelled training and test shapes of a store.
+
+    Raises:
+        InputError: one of them is empty.
+    """
+    splits = []
+    for split in ("train", "test"):
+        indices = store.indices(split)
+        splits.append(indices[store.category[indices] >= 0])
+        if len(splits[-1]) == 0:
+            raise InputError(f"{store.path}: no {split} shapes with a category; a probe needs both splits labelled")
+    return splits[0], splits[1]
+
+
+def _measure(
+    record: Record,
+    train: LabelledFeatures,
+    test: LabelledFeatures,
+    subset: np.ndarray,
+    protocol: str,
+    store: ShapeStore,
+) -> Record:
+    started = time.perf_counter()
+    few = LabelledFeatures(train.features[subset], train.category[subset])
+    if protocol == "logistic":
+        accuracy = logistic_probe(few, test)
+    else:
+        accuracy = sgd_probe(
+            few, test, classes=len(store.classes), iterations=probe_iterations(record.ratio), seed=record.seed
+        )
+    changes = {"value": accuracy, "train_shapes": len(subset), "seconds": round(time.perf_counter() - started, 3)}
+    return Record(**{**record.__dict__, **changes})

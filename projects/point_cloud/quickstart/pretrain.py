@@ -1,0 +1,108 @@
+"""Pretrain one arm of the quick start, from where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from tqdm import tqdm
+
+from octree.checkpoint import load_checkpoint
+from octree.midnet import MIDNetConfig
+from projects.point_cloud.pretrain.cli import TRAINER_DEFAULTS
+from projects.point_cloud.pretrain.data import PretrainData
+from projects.point_cloud.pretrain.knn_callback import KNNAccuracy
+from projects.point_cloud.pretrain.module import MIDPretraining, Optimization, Quantization
+from projects.point_cloud.pretrain.throughput import Throughput
+from projects.point_cloud.quickstart.settings import Arm, Settings
+
+
+def pretrain(arm: Arm, store: Path, run: Path, settings: Settings) -> Path:
+    """Train an arm to the end of its budget unless it is there already.
+
+    Args:
+        arm: what to train.
+        store: built-in shapes.
+        run: folder of the run.
+        settings: the budget.
+
+    Returns:
+        The checkpoint of the last epoch.
+    """
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    if checkpoint.exists() and load_checkpoint(checkpoint)["epoch"] + 1 >= settings.epochs:
+        return checkpoint
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")
+    pl.seed_everything(settings.seed, verbose=False)
+    model = MIDPretraining(
+        MIDNetConfig(**settings.network),
+        Quantization(arm.bins),
+        Optimization(milestones=settings.milestones),
+        seed=settings.seed,
+    )
+    trainer = pl.Trainer(
+        max_epochs=settings.epochs,
+        default_root_dir=run,
+        logger=CSVLogger(run, name="logs"),
+        callbacks=[
+            ModelCheckpoint(checkpoint.parent, filename="newest", save_last=True),
+            KNNAccuracy(every_n_epochs=max(1, settings.epochs // 6)),
+            Throughput(),
+            EpochBar(arm.name),
+        ],
+        enable_progress_bar=False,
+        **{**TRAINER_DEFAULTS, "log_every_n_steps": 1},
+    )
+    data = PretrainData(store, workers=1, seed=settings.seed)
+    trainer.fit(model, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None)
+    return checkpoint
+
+
+class EpochBar(pl.Callback):
+    """One bar over the epochs of a run, with the loss and the speed of the last epoch."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Open the bar where the run begins or resumes."""
+        self.bar = tqdm(total=trainer.max_epochs, initial=trainer.current_epoch, desc=self.name, unit="epoch")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Advance."""
+        metrics = trainer.callback_metrics
+        self.bar.set_postfix({"loss": f"{metrics['loss']:.2f}", "shapes/s": f"{metrics['shapes_per_second']:.0f}"})
+        self.bar.update()
+
+    def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Close the bar."""
+        self.bar.close()
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        """Close the bar before a message is printed."""
+        self.bar.close()
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """All rows that the starts of a run logged, in order; empty cells are left out.
+
+    Where a run was interrupted, steps after its last checkpoint were logged twice; the later row of a step counts.
+    """
+    rows: dict[tuple, dict[str, float]] = {}
+    versions = sorted((run / "logs").glob("version_*"), key=lambda folder: int(folder.name.split("_")[1]))
+    for file in (version / "metrics.csv" for version in versions):
+        if file.exists():
+            with file.open(newline="") as opened:
+                for row in csv.DictReader(opened):
+                    values = {name: float(value) for name, value in row.items() if value}
+                    rows[values["step"], "knn_accuracy" in values] = values
+    return [rows[key] for key in sorted(rows)]

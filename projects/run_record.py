@@ -1,0 +1,101 @@
+"""The run record: what was measured, on what and with what, in the ``results.json`` of a run's folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pcrq import __version__
+from pcrq.errors import InputError
+
+FORMAT = "pcrq-results"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measured number.
+
+    Args:
+        arm: what was compared, as the report names it: "scratch", "MID", "MID + quantization", …
+        protocol: how it was measured: "linear, logistic regression", "kNN", …
+        metric: "accuracy", …
+        value: the number; accuracies are in [0, 1].
+        ratio: part of the labels that the protocol could see, in (0, 1].
+        seed: draw of labels and weights.
+        store: name of the shape store, and ``digest`` its fingerprint.
+        train_shapes, test_shapes: sizes of the splits that were used.
+        config: what else decides the number; plain values.
+        seconds: how long it took.
+        code: version of the software.
+    """
+
+    arm: str
+    protocol: str
+    metric: str
+    value: float
+    ratio: float
+    seed: int
+    store: str
+    digest: str
+    train_shapes: int
+    test_shapes: int
+    config: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    code: str = ""
+
+    @property
+    def key(self) -> tuple:
+        """What two measurements of the same thing share."""
+        config = json.dumps(self.config, sort_keys=True)
+        return (self.arm, self.protocol, self.metric, self.ratio, self.seed, self.digest, config)
+
+
+def append_records(path: Path, records: list[Record]) -> None:
+    """Add measurements to a results file, creating it; the file is replaced as a whole."""
+    known = read_records(path) if path.exists() else []
+    content = {"format": FORMAT, "version": 1, "records": [asdict(record) for record in known + records]}
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def read_records(path: Path) -> list[Record]:
+    """The measurements of a results file, in the order they were made.
+
+    Raises:
+        InputError: the file is missing or no results file.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']!r}")
+        return [Record(**record) for record in content["records"]]
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such results file") from error
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a results file of pcrq ({error}); move it away and measure again") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def code_version() -> str:
+    """The version of the software, with the commit where it runs from a checkout."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return __version__
+    describe = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+    try:
+        commit = subprocess.run(describe, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return f"{__version__} ({commit})"
