@@ -8,10 +8,10 @@ from pathlib import Path
 from pcrq.errors import InputError
 
 EXAMPLES = """\
-SHAPE is a mesh (obj off ply stl glb gltf), a point cloud (ply xyz xyzn txt), or a shape of a store: STORE.h5:0 is the
-first, STORE.h5:-1 the last, STORE.h5:chair-003 the one of that name. A mesh is scanned and a point cloud averaged as
-'pcrq prep' does it; normals that a cloud lacks are estimated. Points are coloured by part where the store knows parts,
-else by normal.
+SHAPE is a mesh (obj off ply stl glb gltf), a point cloud (ply npz xyz pts txt), or a shape of a store: STORE.h5:0 is
+the first, STORE.h5:-1 the last, STORE.h5:chair-003 the one of that name. A mesh is scanned and a point cloud averaged
+as 'pcrq prep' does it; normals that a cloud lacks are estimated. Points are coloured by part where the store knows
+parts, else by normal.
 
 examples:
   a window with the original and 5, 10, 30 and 60 bins:   pcrq view chair.obj

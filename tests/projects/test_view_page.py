@@ -200,6 +200,8 @@ class TestInChromium:
         shape = (*edges.shape[:2], 1)
         boundary = np.concatenate([np.broadcast_to(low, shape), edges, np.broadcast_to(high, shape)], axis=2)
         inside = (values - boundary[..., :-1]) / np.diff(boundary)
+        fractions = np.concatenate([((edges - low) / (high - low)).ravel(), inside.ravel()])
+        assert len(np.unique(fractions.round(12))) == fractions.size  # no stream repeats another
         for axis in range(3):
             assert abs(np.corrcoef(edges[:, axis, 0], edges[:, axis - 1, 0])[0, 1]) < 0.2
             assert stats.kstest(((edges - low) / (high - low))[:, axis].ravel(), "uniform").pvalue > 1e-3
@@ -249,6 +251,20 @@ class TestInChromium:
     def test_preset_buttons_set_the_bins(self, browser):
         browser.click("#presets button")
         assert text(browser, "heading") == "Quantized, 5 bins"
+
+    @pytest.mark.parametrize(("red", "blue", "seen"), [(0.5, -0.5, 0), (-0.5, 0.5, 2)])
+    def test_nearer_points_hide_farther_ones(self, browser, red, blue, seen):
+        middle = browser.run(
+            "const { azimuth, elevation } = pcrq.camera, level = Math.cos(elevation);"
+            "const near = [level * Math.sin(azimuth), Math.sin(elevation), level * Math.cos(azimuth)];"
+            "const points = [...near.map((x) => arguments[0] * x), ...near.map((x) => arguments[1] * x)];"
+            "const canvas = document.getElementById('original');"
+            "pcrq.drawCloud(canvas, points, [255, 0, 0, 0, 0, 255], 0.1);"
+            "return [...canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data]",
+            *(red, blue),
+        )
+        assert middle[seen] > 100
+        assert middle[2 - seen] == 0
 
     def test_dragging_one_cloud_turns_both_and_double_click_returns(self, browser):
         before = [picture(browser, name) for name in ("original", "quantized")]

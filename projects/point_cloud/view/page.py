@@ -59,7 +59,7 @@ def save_html(
     page = _TEMPLATE.read_text(encoding="utf-8")
     page = page.replace("@TITLE@", html.escape(title))
     # A name with "</script>" in it must not end the script.
-    page = page.replace("@DATA@", json.dumps(data, separators=(",", ":")))
+    page = page.replace("@DATA@", json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
     try:
         temporary.write_text(page, encoding="utf-8")

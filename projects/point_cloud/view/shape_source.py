@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep.mesh_loading import MESH_FORMATS, load_mesh
 from data_prep.pipeline import Pipeline, prepare_shape
+from data_prep.point_cloud import PointCloud
+from data_prep.point_cloud_loading import POINT_CLOUD_FORMATS, load_point_cloud
 from octree.shape_store import Shape, ShapeStore
 from pcrq.errors import InputError
-from projects.point_cloud.view.point_cloud_file import POINT_CLOUD_FORMATS, is_point_cloud, read_point_cloud
+from projects.point_cloud.view.estimated_normals import estimate_normals
+
+logger = logging.getLogger(__name__)
 
 _STORE = re.compile(r"(?P<path>.+\.(?:h5|hdf5))(?::(?P<key>.*))?", re.IGNORECASE | re.DOTALL)
 
@@ -62,8 +68,26 @@ def _index(store: ShapeStore, key: str | None) -> int:
 def _prepare(path: Path) -> Shape:
     if path.is_dir():
         raise InputError(f"{path}: a folder; name a file in it")
-    if path.suffix.lower() not in (*MESH_FORMATS, *POINT_CLOUD_FORMATS):
+    suffix = path.suffix.lower()
+    if suffix not in (*MESH_FORMATS, *POINT_CLOUD_FORMATS):
         formats = " ".join(dict.fromkeys((*MESH_FORMATS, *POINT_CLOUD_FORMATS)))
         raise InputError(f"{path}: name a mesh or point cloud ({formats}) or a shape of a store, as in STORE.h5:0")
-    is_cloud = path.is_file() and is_point_cloud(path)
-    return prepare_shape(read_point_cloud(path) if is_cloud else load_mesh(path), path.stem, Pipeline(patches=0))
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    is_mesh = _has_faces(path) if suffix == ".ply" else suffix in MESH_FORMATS
+    return prepare_shape(load_mesh(path) if is_mesh else _load_cloud(path), path.stem, Pipeline(patches=0))
+
+
+def _load_cloud(path: Path) -> PointCloud:
+    cloud = load_point_cloud(path)
+    if cloud.normals is not None:
+        return cloud
+    logger.info("%s: has no normals, so they are estimated from neighbouring points", path)
+    return replace(cloud, normals=estimate_normals(cloud.points))
+
+
+def _has_faces(path: Path) -> bool:
+    """Whether the header of a PLY file announces faces; the format holds meshes and point clouds."""
+    with path.open("rb") as file:
+        header = file.read(65536).partition(b"end_header")[0]
+    return re.search(rb"element\s+(face|tristrips)\s+[1-9]", header) is not None
