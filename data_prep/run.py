@@ -286,8 +286,7 @@ def _prepare_one(item: Item, key: str, folder: Path, pipeline: Pipeline, labels:
     logging.getLogger("trimesh").setLevel(logging.CRITICAL)  # it reports what becomes a reason here
     work, reason, shape = WorkingFolder(folder), None, None
     try:
-        shape = prepare_shape(item.load(), item.id, pipeline)
-        shape = _with_labels(shape, labels)
+        shape = _with_labels(prepare_shape(item.load(), item.id, pipeline), labels)
     except InputError as error:
         reason = str(error).removeprefix(f"{item.id}: ")
     except MemoryError:
