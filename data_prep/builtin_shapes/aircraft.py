@@ -7,9 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from data_prep.builtin_shapes.dice import Dice
-from data_prep.builtin_shapes.primitives import Solid, box, cylinder, ellipsoid, lathe, loft, rod, slab
-
-Part = tuple[str, Solid]
+from data_prep.builtin_shapes.primitives import Part, Solid, box, cylinder, ellipsoid, lathe, loft, rod, slab
 
 
 def airplane(dice: Dice) -> Iterator[Part]:

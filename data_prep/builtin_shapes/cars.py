@@ -9,6 +9,7 @@ import numpy as np
 
 from data_prep.builtin_shapes.dice import Dice
 from data_prep.builtin_shapes.primitives import (
+    Part,
     Solid,
     arc,
     box,
@@ -18,9 +19,6 @@ from data_prep.builtin_shapes.primitives import (
     slab,
     tube,
 )
-
-Part = tuple[str, Solid]
-
 
 # Per kind of car: length, width, height, bonnet share, cabin from bonnet to here, slope of the rear window (shares).
 _CARS = {

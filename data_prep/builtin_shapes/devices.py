@@ -9,6 +9,7 @@ import numpy as np
 from data_prep.builtin_shapes.bases import slats
 from data_prep.builtin_shapes.dice import Dice
 from data_prep.builtin_shapes.primitives import (
+    Part,
     Solid,
     arc,
     box,
@@ -19,8 +20,6 @@ from data_prep.builtin_shapes.primitives import (
     rounded_box,
     tube,
 )
-
-Part = tuple[str, Solid]
 
 
 def laptop(dice: Dice) -> Iterator[Part]:

@@ -9,9 +9,7 @@ import numpy as np
 
 from data_prep.builtin_shapes.bases import base, slats
 from data_prep.builtin_shapes.dice import Dice
-from data_prep.builtin_shapes.primitives import Solid, box, cylinder, ellipsoid, rod, rounded_box, slab
-
-Part = tuple[str, Solid]
+from data_prep.builtin_shapes.primitives import Part, Solid, box, cylinder, ellipsoid, rod, rounded_box, slab
 
 
 def table(dice: Dice) -> Iterator[Part]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from data_prep.builtin_shapes.dice import Dice
 from data_prep.builtin_shapes.primitives import (
+    Part,
     Solid,
     arc,
     box,
@@ -19,8 +20,6 @@ from data_prep.builtin_shapes.primitives import (
     slab,
     tube,
 )
-
-Part = tuple[str, Solid]
 
 
 def guitar(dice: Dice) -> Iterator[Part]:

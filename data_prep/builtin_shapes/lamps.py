@@ -8,6 +8,7 @@ import numpy as np
 
 from data_prep.builtin_shapes.dice import Dice
 from data_prep.builtin_shapes.primitives import (
+    Part,
     Solid,
     arc,
     box,
@@ -18,8 +19,6 @@ from data_prep.builtin_shapes.primitives import (
     rod,
     tube,
 )
-
-Part = tuple[str, Solid]
 
 
 def lamp(dice: Dice) -> Iterator[Part]:

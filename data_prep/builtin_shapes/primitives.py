@@ -44,6 +44,10 @@ class Solid:
         return Solid(self.vertices * np.array((x, y, z)), faces)
 
 
+Part = tuple[str, Solid]
+"""A solid and the name of the part that it belongs to; a shape is made of these."""
+
+
 def loft(rings: np.ndarray, *, closed: bool = False, tips: tuple = (None, None)) -> Solid:
     """Join rings of points to a closed surface.
 

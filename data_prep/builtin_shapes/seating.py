@@ -8,9 +8,7 @@ import numpy as np
 
 from data_prep.builtin_shapes.bases import base, slats
 from data_prep.builtin_shapes.dice import Dice
-from data_prep.builtin_shapes.primitives import Solid, arc, box, cylinder, loft, rod, rounded_box, tube
-
-Part = tuple[str, Solid]
+from data_prep.builtin_shapes.primitives import Part, Solid, arc, box, cylinder, loft, rod, rounded_box, tube
 
 
 def chair(dice: Dice) -> Iterator[Part]:

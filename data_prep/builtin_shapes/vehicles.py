@@ -8,6 +8,7 @@ import numpy as np
 
 from data_prep.builtin_shapes.dice import Dice
 from data_prep.builtin_shapes.primitives import (
+    Part,
     Solid,
     arc,
     box,
@@ -19,8 +20,6 @@ from data_prep.builtin_shapes.primitives import (
     slab,
     tube,
 )
-
-Part = tuple[str, Solid]
 
 
 def motorbike(dice: Dice) -> Iterator[Part]:
@@ -66,7 +65,7 @@ def motorbike(dice: Dice) -> Iterator[Part]:
     light = dice.pick(ellipsoid(lamp, lamp, lamp), cylinder(lamp, 0.12, 0.6 * lamp, 16).turned("x", 90))
     yield "light", light.at(head[0], head[1] - drop, head[2] - 0.12)
     if dice.chance(0.6):
-        yield "light", rounded_box(0.14, 0.07, 0.06, 0.02).at(0, seat - 0.1, max(stop, back + wheel * 0.6) + 0.03)
+        yield "light", rounded_box(0.14, 0.07, 0.06, 0.02).at(0, seat - 0.07, max(stop, back) - 0.02)
     if kind == "sports" or (kind == "scooter"):
         fairing = slab([(-0.2, -0.45), (-0.22, 0), (-0.1, 0.25)], [(0.2, -0.45), (0.22, 0), (0.1, 0.25)], 0.05)
         yield "frame", fairing.turned("x", 25).at(0, head[1] - 0.08, head[2] - 0.03)

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from data_prep.builtin_shapes.dice import Dice
-from data_prep.builtin_shapes.primitives import Solid, arc, cylinder, lathe, tube
-
-Part = tuple[str, Solid]
+from data_prep.builtin_shapes.primitives import Part, arc, cylinder, lathe, tube
 
 
 def mug(dice: Dice) -> Iterator[Part]:
