@@ -38,7 +38,6 @@ setup(
         "jsonargparse[signatures]>=4.33",
         "torchmetrics>=1.4",
         "matplotlib>=3.8",
-        "plotly>=5.20",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["pcrq = projects.cli:main"]},

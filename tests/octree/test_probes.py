@@ -50,9 +50,9 @@ def test_both_linear_probes_separate_what_is_separable():
 
 def test_the_sgd_probe_is_a_function_of_its_seed():
     train, test = clusters(spread=2.0), clusters(spread=2.0, seed=1)
-    first, again, other = (sgd_probe(train, test, classes=3, iterations=(30,), seed=seed) for seed in (0, 0, 3))
-    assert first == again
-    assert (first, sgd_probe(train, test, classes=3, iterations=(31,), seed=0)) != (other, other)
+    accuracies = [sgd_probe(train, test, classes=3, iterations=(5,), seed=seed) for seed in (0, 0, 1, 2, 3)]
+    assert accuracies[0] == accuracies[1]
+    assert len(set(accuracies)) > 1
 
 
 def test_steps_follow_the_protocol():

@@ -1,0 +1,77 @@
+"""The frame of the command line: help, status, and ``pcrq info``."""
+
+import subprocess
+import sys
+
+import pytest
+
+from projects.cli import build_parser, main
+
+
+def test_help_loads_nothing_heavy():
+    script = (
+        "import sys\nfrom projects.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'open3d', 'lightning', 'matplotlib', 'sklearn', 'numpy', 'trimesh'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["quickstart"], ["prep"], ["prep", "meshes"], ["prep", "shapes"], ["info"], ["view"], ["probe"]],
+    ids=" ".join,
+)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert len(text.splitlines()) > 5 and text.startswith(f"usage: pcrq {' '.join(command)}")
+
+
+def test_info_shows_and_checks_a_store(store_path, capsys):
+    assert main(["info", str(store_path)]) == 0
+    text = capsys.readouterr().out
+    for words in (
+        "12 shapes",
+        "3,600 points",
+        "train 8, test 4",
+        "flat 6, tall 6",
+        "low, high",
+        "as they were written",
+    ):
+        assert words in text
+
+
+def test_a_damaged_store_is_found_by_info(store_path, tmp_path, capsys):
+    import h5py
+
+    path = tmp_path / "copy.h5"
+    path.write_bytes(store_path.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["patches"][17] = 9 - file["patches"][17]
+    assert main(["info", str(path)]) == 2
+    assert "differs from what was written" in capsys.readouterr().err
+    assert main(["info", str(path), "--no-check"]) == 0
+
+
+def test_bad_input_is_one_line_and_status_2(tmp_path, capsys):
+    assert main(["info", str(tmp_path / "nowhere.h5")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("pcrq: error: ") and error.count("\n") == 1 and "nowhere.h5" in error
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(ValueError, match="nowhere"):
+        main(["--debug", "info", str(tmp_path / "nowhere.h5")])
+    with pytest.raises(ValueError, match="nowhere"):
+        main(["info", str(tmp_path / "nowhere.h5"), "--debug"])
+
+
+def test_an_unknown_command_is_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        build_parser().parse_args(["fly"])
+    assert stop.value.code == 2
+    assert "fly" in capsys.readouterr().err

@@ -1,0 +1,60 @@
+"""The quick start, small: complete, and resumable without doing anything twice."""
+
+import json
+
+import pytest
+
+from projects.cli import main
+from projects.run_record import read_records
+
+COMMAND = ["quickstart", "--count", "5", "--epochs", "1", "--out"]
+
+
+@pytest.mark.slow
+def test_it_leaves_a_report_results_pictures_and_a_page(tmp_path, monkeypatch, capsys):
+    from projects.point_cloud.quickstart import settings
+
+    small = {"depth": 4, "full_depth": 1, "width": 16, "blocks": 1, "nempty": True}
+    monkeypatch.setattr(settings.Settings.__dataclass_fields__["network"], "default_factory", lambda: small)
+    out = tmp_path / "quick"
+    assert main([*COMMAND, str(out)]) == 0
+    records = read_records(out / "results.json")
+    assert {record.arm for record in records} == {"scratch", "MID", "MID + quantization"}
+    assert len({record.key for record in records}) == len(records) == 3 * 5 * 5
+    report = (out / "report.md").read_text()
+    for name in ("quantized", "accuracy", "knn"):
+        assert f"figures/{name}.png" in report
+        assert (out / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert "</html>" in (out / "viewer.html").read_text()
+
+    # Again: everything is there, so nothing is trained or measured anew.
+    before = {path: path.stat().st_mtime_ns for path in [*out.rglob("*.ckpt"), out / "results.json", out / "shapes.h5"]}
+    assert main([*COMMAND, str(out)]) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+    # Killed after the first of the pretrained arms: the rest is made, and the numbers are the same.
+    for path in (out / "results.json", out / "report.md"):
+        path.unlink()
+    for path in sorted((out / "runs/mid_rq").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    assert main([*COMMAND, str(out)]) == 0
+    assert [(r.key, r.value) for r in read_records(out / "results.json")] == [(r.key, r.value) for r in records]
+
+
+def test_other_settings_or_other_files_are_not_overwritten(tmp_path, capsys):
+    (tmp_path / "letter.txt").write_text("mine")
+    assert main([*COMMAND, str(tmp_path)]) == 2
+    assert "is no quick start" in capsys.readouterr().err
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "quickstart.json").write_text(json.dumps({"count": 99}))
+    assert main([*COMMAND, str(other)]) == 2
+    assert "other settings" in capsys.readouterr().err
+    assert [path.name for path in other.iterdir()] == ["quickstart.json"]
+
+
+@pytest.mark.parametrize("option", ["--count", "--epochs"])
+def test_empty_budgets_are_refused(tmp_path, capsys, option):
+    assert main(["quickstart", "--out", str(tmp_path / "q"), option, "0"]) == 2
+    assert option in capsys.readouterr().err
+    assert not (tmp_path / "q").exists()

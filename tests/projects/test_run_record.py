@@ -1,0 +1,42 @@
+"""Results files: appended to as a whole, and nothing else passes for one."""
+
+import json
+
+import pytest
+
+from pcrq import InputError
+from projects.run_record import Record, append_records, code_version, read_records
+
+
+def record(**changes):
+    values = {"arm": "MID", "protocol": "linear", "metric": "accuracy", "value": 0.5, "ratio": 0.1, "seed": 0}
+    about = {"store": "s.h5", "digest": "abc", "train_shapes": 10, "test_shapes": 5, "config": {"bins": 30}}
+    return Record(**{**values, **about, **changes})
+
+
+def test_records_are_appended_in_order(tmp_path):
+    path = tmp_path / "results.json"
+    append_records(path, [record()])
+    append_records(path, [record(seed=1, value=0.25), record(seed=2)])
+    assert [r.seed for r in read_records(path)] == [0, 1, 2]
+    assert read_records(path)[1] == record(seed=1, value=0.25)
+    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_a_key_names_what_was_measured_and_not_what_came_out():
+    assert record(value=0.1, seconds=3).key == record(value=0.9).key
+    for change in ({"arm": "x"}, {"ratio": 0.2}, {"seed": 5}, {"digest": "y"}, {"config": {"bins": 8}}):
+        assert record(**change).key != record().key
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", json.dumps({"format": "other"}), '{"format": "pcrq-results"}'])
+def test_other_files_are_refused_and_left_alone(tmp_path, content):
+    path = tmp_path / "results.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"results\.json"):
+        append_records(path, [record()])
+    assert path.read_text() == content
+
+
+def test_the_code_version_names_the_release():
+    assert code_version().startswith("0.")
