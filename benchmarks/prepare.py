@@ -11,15 +11,15 @@ little. Both methods take turns on the same meshes, so that the ratio is fair.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 import trimesh
+from timing import describe, machine
 
 from data_prep.bounding_sphere import bounding_sphere
 from data_prep.mesh_folder import collect_meshes
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--meshes", type=int, default=24, help="how many of them, evenly chosen (default 24)")
     parser.add_argument("--jobs", type=int, help="also time a whole run of all meshes with so many workers")
     args = parser.parse_args()
-    print(f"{platform.machine()}, {_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(describe(machine(torch.device("cpu"))))
     with tempfile.TemporaryDirectory() as folder:
         source = args.source or _generate(Path(folder) / "meshes", args.meshes)
         items = collect_meshes(source).items
@@ -99,14 +99,6 @@ def _generate(folder: Path, count: int) -> Path:
 
 def _classes(items: list[Item]) -> list[str]:
     return sorted({item.category for item in items} - {""})
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
 
 
 if __name__ == "__main__":

@@ -8,14 +8,10 @@ the best of all rounds counts, so that other load on the machine disturbs all al
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from timing import compare, describe, machine, write_json
 from torch import Tensor
 
 import pcrq
@@ -56,25 +52,6 @@ def points_by_loop(clouds: list[Tensor], bins: int) -> Tensor:
     return torch.cat([by_search(rows, *draw(rows, bins)).T for rows in (cloud.T.contiguous() for cloud in clouds)])
 
 
-def compare(contenders: dict[str, Callable[[], object]], device: torch.device, rounds: int) -> dict[str, float]:
-    """Best seconds of every contender over ``rounds`` turns after one to warm up."""
-    best = dict.fromkeys(contenders, float("inf"))
-    for turn in range(rounds + 1):
-        for name, run in contenders.items():
-            _wait(device)
-            start = time.perf_counter()
-            run()
-            _wait(device)
-            if turn:
-                best[name] = min(best[name], time.perf_counter() - start)
-    return best
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def images(device: torch.device, bins: int, rounds: int, compiled: bool) -> dict[str, float]:
     x = torch.rand(IMAGES, device=device)
     rows = x.flatten(0, 1).flatten(1)
@@ -112,24 +89,6 @@ def points(device: torch.device, bins: int, rounds: int) -> dict[str, float]:
     return compare(contenders, device, rounds)
 
 
-def machine(device: torch.device) -> dict[str, object]:
-    """What the times hold for."""
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-    else:
-        cpuinfo = Path("/proc/cpuinfo")
-        lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-        name = next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
-    return {
-        "device": name,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
-
-
 def show(title: str, seconds: dict[str, float]) -> None:
     print(f"\n{title}")
     for name, time_taken in seconds.items():
@@ -145,7 +104,7 @@ def main() -> None:
     args = parser.parse_args()
 
     results = {"machine": machine(args.device), "seconds": {}}
-    print("   ".join(f"{key} {value}" for key, value in results["machine"].items()))
+    print(describe(results["machine"]))
     for bins in (8, 30):
         title = f"images {IMAGES} float32, {bins} bins"
         results["seconds"][title] = images(args.device, bins, args.rounds, args.compile)
@@ -153,10 +112,7 @@ def main() -> None:
     title = f"points, {CLOUDS} clouds of {POINTS}, 30 bins"
     results["seconds"][title] = points(args.device, 30, args.rounds)
     show(title, results["seconds"][title])
-    if args.json:
-        temporary = args.json.with_name(f".{args.json.name}.{os.getpid()}.writing")
-        temporary.write_text(json.dumps(results, indent=2) + "\n")
-        temporary.replace(args.json)
+    write_json(results, args.json)
 
 
 if __name__ == "__main__":

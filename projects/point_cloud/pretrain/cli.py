@@ -58,7 +58,7 @@ class PretrainCLI(LightningCLI):
         parser.add_lightning_class_args(KNNAccuracy, "knn")
         parser.add_lightning_class_args(Throughput, "throughput")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults({"checkpoint.save_last": True, "checkpoint.filename": "epoch{epoch:04d}"})
+        parser.set_defaults({"checkpoint.save_last": "link", "checkpoint.filename": "epoch{epoch:04d}"})
         parser.set_defaults({"checkpoint.auto_insert_metric_name": False})
         parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)

@@ -1,15 +1,20 @@
-"""Pretrain one arm of the quick start, from where it stopped."""
+"""Pretrain the arms of the quick start, from where they stopped."""
 
 from __future__ import annotations
 
 import csv
 import logging
 import os
+import sys
 import warnings
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from tqdm import tqdm
@@ -24,24 +29,46 @@ from projects.point_cloud.pretrain.throughput import Throughput
 from projects.point_cloud.quickstart.settings import Arm, Settings
 
 
-def pretrain(arm: Arm, store: Path, run: Path, settings: Settings) -> Path:
-    """Train an arm to the end of its budget unless it is there already.
+def pretrain_arms(arms: Sequence[Arm], store: Path, runs: Path, settings: Settings) -> dict[str, Path]:
+    """Train every arm to the end of its budget unless it is there already.
+
+    The arms run at once, each in a process with its share of the cores: networks this small gain nothing from more.
 
     Args:
-        arm: what to train.
+        arms: what to train.
         store: built-in shapes.
-        run: folder of the run.
+        runs: parent of the run folders.
         settings: the budget.
 
     Returns:
-        The checkpoint of the last epoch.
+        The checkpoint of the last epoch, by the name of the arm.
     """
+    checkpoints = {arm.name: runs / arm.folder / "checkpoints" / "last.ckpt" for arm in arms}
+    missing = [arm for arm in arms if not _is_finished(checkpoints[arm.name], settings)]
+    if missing:
+        threads = max(1, (os.cpu_count() or 1) // len(missing))
+        with ProcessPoolExecutor(len(missing), mp_context=get_context("spawn")) as pool:
+            futures = [
+                pool.submit(_pretrain, arm, store, runs / arm.folder, settings, threads, row)
+                for row, arm in enumerate(missing)
+            ]
+            for future in futures:
+                future.result()
+    return checkpoints
+
+
+def _is_finished(checkpoint: Path, settings: Settings) -> bool:
+    return checkpoint.exists() and load_checkpoint(checkpoint)["epoch"] + 1 >= settings.epochs
+
+
+def _pretrain(arm: Arm, store: Path, run: Path, settings: Settings, threads: int, row: int) -> None:
+    """Train one arm in this process; ``row`` is the line of its progress bar."""
+    torch.set_num_threads(threads)
     checkpoint = run / "checkpoints" / "last.ckpt"
-    if checkpoint.exists() and load_checkpoint(checkpoint)["epoch"] + 1 >= settings.epochs:
-        return checkpoint
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", message=".*does not have many workers")
     pl.seed_everything(settings.seed, verbose=False)
     model = MIDPretraining(
         MIDNetConfig(**settings.network),
@@ -54,28 +81,34 @@ def pretrain(arm: Arm, store: Path, run: Path, settings: Settings) -> Path:
         default_root_dir=run,
         logger=CSVLogger(run, name="logs"),
         callbacks=[
-            ModelCheckpoint(checkpoint.parent, filename="newest", save_last=True),
+            ModelCheckpoint(checkpoint.parent, filename="newest", save_last="link"),
             KNNAccuracy(every_n_epochs=max(1, settings.epochs // 6)),
             Throughput(),
-            EpochBar(arm.name),
+            EpochBar(arm.name, row),
         ],
         enable_progress_bar=False,
         **{**TRAINER_DEFAULTS, "log_every_n_steps": 1},
     )
-    data = PretrainData(store, workers=1, seed=settings.seed)
+    data = PretrainData(store, workers=0, seed=settings.seed)  # a batch is read in a few milliseconds
     trainer.fit(model, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None)
-    return checkpoint
 
 
 class EpochBar(pl.Callback):
     """One bar over the epochs of a run, with the loss and the speed of the last epoch."""
 
-    def __init__(self, name: str):
-        self.name = name
+    def __init__(self, name: str, row: int):
+        self.name, self.row = name, row
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Open the bar where the run begins or resumes."""
-        self.bar = tqdm(total=trainer.max_epochs, initial=trainer.current_epoch, desc=self.name, unit="epoch")
+        self.bar = tqdm(
+            total=trainer.max_epochs,
+            initial=trainer.current_epoch,
+            desc=f"{self.name:<18}",
+            unit="epoch",
+            position=self.row,
+            mininterval=0.2 if sys.stderr.isatty() else 15,
+        )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Advance."""

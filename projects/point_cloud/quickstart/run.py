@@ -15,7 +15,7 @@ from octree.midnet import MIDNet, MIDNetConfig
 from octree.shape_store import ShapeStore
 from projects.point_cloud.probe import probe
 from projects.point_cloud.quickstart import figures
-from projects.point_cloud.quickstart.pretrain import pretrain, read_metrics
+from projects.point_cloud.quickstart.pretrain import pretrain_arms, read_metrics
 from projects.point_cloud.quickstart.report import write_report
 from projects.point_cloud.quickstart.settings import ARMS, Settings, claim_folder
 from projects.run_record import write_text
@@ -43,9 +43,7 @@ def quickstart(folder: Path, settings: Settings) -> Path:
     store = ShapeStore(store_path)
 
     print("2/4 Pretraining", flush=True)
-    checkpoints = {
-        arm.name: pretrain(arm, store_path, folder / "runs" / arm.folder, settings) for arm in ARMS if arm.folder
-    }
+    checkpoints = pretrain_arms([arm for arm in ARMS if arm.folder], store_path, folder / "runs", settings)
 
     print("3/4 Probing", flush=True)
     records = []
