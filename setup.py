@@ -1,5 +1,7 @@
 """The pcrq distribution: four import packages, their dependencies and extras, and the console script."""
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 TEST = ["pytest>=8", "hypothesis>=6.100", "pytest-xdist>=3.5", "ruff>=0.9", "import-linter>=2.1"]
@@ -16,7 +18,7 @@ setup(
     name="pcrq",
     version="0.1.0",
     description="Self-supervised learning by randomized quantization, above all on 3D shapes",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10",

@@ -13,7 +13,7 @@ def knn_accuracy(
     category: torch.Tensor,
     gallery: torch.Tensor | None = None,
     gallery_category: torch.Tensor | None = None,
-    neighbours: int = 10,
+    neighbours: int = 5,
 ) -> float:
     """Share of shapes whose category the nearest shapes of a gallery vote for.
 

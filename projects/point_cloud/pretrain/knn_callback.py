@@ -27,7 +27,7 @@ class KNNAccuracy(pl.Callback):
         neighbours: shapes that vote.
     """
 
-    def __init__(self, every_n_epochs: int = 10, neighbours: int = 10):
+    def __init__(self, every_n_epochs: int = 10, neighbours: int = 5):
         self.every_n_epochs, self.neighbours = every_n_epochs, neighbours
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -52,7 +52,7 @@ class KNNAccuracy(pl.Callback):
         _log.info("epoch %d: kNN accuracy %.1f %%", epoch, 100 * accuracy)
 
 
-def store_knn_accuracy(network: MIDNet, store: ShapeStore, gallery: np.ndarray, neighbours: int = 10) -> float:
+def store_knn_accuracy(network: MIDNet, store: ShapeStore, gallery: np.ndarray, neighbours: int = 5) -> float:
     """kNN accuracy in [0, 1] of a network on the held-out shapes of a store, or leaving one out where it has none.
 
     Args:

@@ -89,7 +89,7 @@ def _pretrain(arm: Arm, store: Path, run: Path, settings: Settings, threads: int
         enable_progress_bar=False,
         **{**TRAINER_DEFAULTS, "log_every_n_steps": 1},
     )
-    data = PretrainData(store, workers=0, seed=settings.seed)  # a batch is read in a few milliseconds
+    data = PretrainData(store, batch_size=settings.batch_size, workers=0, seed=settings.seed)  # reading takes no time
     trainer.fit(model, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None)
 
 

@@ -38,8 +38,9 @@ def write_report(
         "## Linear probe",
         "",
         "Accuracy on the test shapes in percent; mean ± standard deviation over "
-        f"{settings.probe_seeds} draws of the labelled shapes (with all labels there is nothing to draw). "
-        "Chance is " + f"{100 / len(store.classes):.1f}.",
+        f"{settings.probe_seeds} draws of the labelled shapes (with all labels there is nothing to draw). Chance is "
+        f"{100 / len(store.classes):.1f}. One network per arm and {test} test shapes: differences of up to about "
+        f"{100 / test**0.5:.0f} points are within the chance of the draw.",
         "",
         *_accuracy_table(settings, records),
         "",

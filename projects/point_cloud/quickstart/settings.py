@@ -35,6 +35,7 @@ class Settings:
     Args:
         count: shapes of each of the built-in categories; one in five is a test shape.
         epochs: passes over the training shapes, the same for every arm.
+        batch_size: half of the paper's, for more steps out of few shapes.
         seed: draws shapes, weights, views and the order of shapes.
         ratios: parts of the labels that the probes see.
         probe_seeds: draws of the labels per ratio.
@@ -45,7 +46,8 @@ class Settings:
     """
 
     count: int = 20
-    epochs: int = 50
+    epochs: int = 40
+    batch_size: int = 16
     seed: int = 0
     ratios: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0)
     probe_seeds: int = 5
