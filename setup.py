@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TEST = ["pytest>=8", "hypothesis>=6.100", "pytest-xdist>=3.5", "ruff>=0.9", "import-linter>=2.1"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "pytest-xdist>=3.5", "ruff>=0.17,<0.18", "import-linter>=2.1"]
 
 EXTRAS = {
     "test": TEST,

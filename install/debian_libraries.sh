@@ -7,7 +7,8 @@ missing=""
 for package in libusb-1.0-0 libgl1 libegl1 libgl1-mesa-dri libgomp1; do
     dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
 done
-"${1:-python3}" -c "import venv, ensurepip" >/dev/null 2>&1 || missing="$missing python3-venv"
+"${1:-python3}" -c "import venv, ensurepip" >/dev/null 2>&1 ||
+    missing="$missing $("${1:-python3}" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ]; then
     as_root=""
@@ -19,6 +20,7 @@ else
 fi
 echo "Installing system libraries:$missing"
 export DEBIAN_FRONTEND=noninteractive
-$as_root apt-get update -qq
 # shellcheck disable=SC2086
-$as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null
+if ! { $as_root apt-get update -qq && $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null; }; then
+    echo "They could not be installed; going on without. Later: apt-get install$missing" >&2
+fi

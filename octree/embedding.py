@@ -36,13 +36,14 @@ def embed(
     """
     device = next(network.parameters()).device
     training = network.training
-    network.eval()
-    starts = range(0, len(indices), batch_size)
-    features = []
-    for start in progress(starts):
-        shapes = [store[int(index)] for index in indices[start : start + batch_size]]
-        features.append(_embed_batch(network, collate(shapes).to(device)).float().cpu())
-    network.train(training)
+    features = [torch.zeros(0, 8 * network.config.width)]
+    try:
+        network.eval()
+        for start in progress(range(0, len(indices), batch_size)):
+            shapes = [store[int(index)] for index in indices[start : start + batch_size]]
+            features.append(_embed_batch(network, collate(shapes).to(device)).float().cpu())
+    finally:
+        network.train(training)
     return torch.cat(features)
 
 

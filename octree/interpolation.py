@@ -32,16 +32,17 @@ def interpolate_to_children(data: torch.Tensor, octree: Octree, depth: int, nemp
     offsets, weights = _corners(data.device)
     corner = table[parent].gather(1, offsets[octant]).long()
     exists = corner >= 0
-    weight = torch.where(exists, weights.to(data.dtype), 0)
+    weight = torch.where(exists, weights, 0)
     weight = weight / weight.sum(dim=1, keepdim=True)
     rows = torch.arange(len(child), device=data.device).unsqueeze(1).expand_as(corner)
-    matrix = torch.sparse_coo_tensor(
-        torch.stack([rows[exists], corner[exists]]),
-        weight[exists],
-        (len(child), len(data)),
-        check_invariants=False,
-    )
-    return torch.sparse.mm(matrix, data)
+    with torch.autocast(data.device.type, enabled=False):  # sparse products exist in full precision only
+        matrix = torch.sparse_coo_tensor(
+            torch.stack([rows[exists], corner[exists]]),
+            weight[exists],
+            (len(child), len(data)),
+            check_invariants=False,
+        )
+        return torch.sparse.mm(matrix, data.float()).to(data.dtype)
 
 
 @lru_cache(maxsize=8)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 TEMPERATURE = 0.1
+_QUERIES = 1024  # at a time: the similarities of all pairs of a large store do not fit into memory
 
 
 def knn_accuracy(
@@ -33,10 +34,15 @@ def knn_accuracy(
     leave_one_out = gallery is None
     if leave_one_out:
         gallery, gallery_category = features, category
-    similarity = F.normalize(features, dim=1) @ F.normalize(gallery, dim=1).t()
-    if leave_one_out:
-        similarity.fill_diagonal_(-torch.inf)
-    nearest = similarity.topk(min(neighbours, len(gallery) - leave_one_out), dim=1)
-    votes = torch.zeros(len(features), int(gallery_category.max()) + 1, device=features.device)
-    votes.scatter_add_(1, gallery_category[nearest.indices], (nearest.values / TEMPERATURE).exp())
-    return float((votes.argmax(dim=1) == category).float().mean())
+    features, gallery = F.normalize(features, dim=1), F.normalize(gallery, dim=1)
+    neighbours = min(neighbours, len(gallery) - leave_one_out)
+    classes, hits = int(gallery_category.max()) + 1, 0
+    for first in range(0, len(features), _QUERIES):
+        similarity = features[first : first + _QUERIES] @ gallery.t()
+        if leave_one_out:
+            similarity.diagonal(first).fill_(-torch.inf)
+        nearest = similarity.topk(neighbours, dim=1)
+        votes = torch.zeros(len(similarity), classes, device=features.device)
+        votes.scatter_add_(1, gallery_category[nearest.indices], (nearest.values / TEMPERATURE).exp())
+        hits += int((votes.argmax(dim=1) == category[first : first + _QUERIES]).sum())
+    return hits / len(features)

@@ -66,7 +66,7 @@ class PatchMemory(nn.Module):
         position = torch.arange(len(batch_id), device=batch_id.device) - (count.cumsum(0) - count)[batch_id]
         padded = feature.new_zeros(len(index), int(count.max()), feature.shape[1])
         padded = padded.index_put((batch_id, position), feature)
-        return torch.bmm(padded, self.memory[index].transpose(1, 2).to(feature.dtype))[batch_id, position]
+        return torch.bmm(padded, self.memory[index].transpose(1, 2))[batch_id, position]
 
     @torch.no_grad()
     def update(self, feature: torch.Tensor, batch_id: torch.Tensor, patch: torch.Tensor, index: torch.Tensor) -> None:
@@ -102,8 +102,11 @@ def gather_from_devices(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _moved(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-    return F.normalize(MOMENTUM * new + (1 - MOMENTUM) * old, dim=-1)
+    """Half way from old to new unit vectors; a step whose features overflowed must not spoil the bank for ever."""
+    moved = F.normalize(MOMENTUM * new + (1 - MOMENTUM) * old, dim=-1)
+    return torch.where(moved.isfinite().all(dim=-1, keepdim=True), moved, old)
 
 
 def _random_unit_vectors(*size: int) -> torch.Tensor:
-    return F.normalize(torch.randn(*size, generator=torch.Generator().manual_seed(_SEED)), dim=-1)
+    vectors = torch.randn(*size, generator=torch.Generator().manual_seed(_SEED))
+    return vectors.div_(vectors.norm(dim=-1, keepdim=True))

@@ -60,12 +60,13 @@ class MIDLoss(nn.Module):
         self.patch_memory = PatchMemory(shapes, patches, point_channels)
 
     def forward(self, features: MIDFeatures, target: MIDTarget) -> MIDLosses:
-        """Softmax cross-entropy against both banks, at temperature 0.1."""
-        shape_logits = self.shape_memory.similarity(features.shape) / TEMPERATURE
-        point_logits = self.patch_memory.similarity(features.point, target.batch_id, target.index) / TEMPERATURE
+        """Softmax cross-entropy against both banks, at temperature 0.1, always in full precision."""
+        with torch.autocast(features.shape.device.type, enabled=False):
+            shape_logits = self.shape_memory.similarity(features.shape) / TEMPERATURE
+            point_logits = self.patch_memory.similarity(features.point, target.batch_id, target.index) / TEMPERATURE
         return MIDLosses(
-            shape_loss=F.cross_entropy(shape_logits.float(), target.index),
-            point_loss=F.cross_entropy(point_logits.float(), target.patch),
+            shape_loss=F.cross_entropy(shape_logits, target.index),
+            point_loss=F.cross_entropy(point_logits, target.patch),
             shape_accuracy=_accuracy(shape_logits, target.index),
             point_accuracy=_accuracy(point_logits, target.patch),
         )

@@ -69,8 +69,8 @@ class MIDFeatures:
     """The two outputs of a MID-Net for a batch.
 
     Args:
-        shape: (B, shape_channels) unit vectors.
-        point: (L, point_channels) unit vectors, one per non-empty leaf.
+        shape: (B, shape_channels) float32 unit vectors.
+        point: (L, point_channels) float32 unit vectors, one per non-empty leaf.
     """
 
     shape: torch.Tensor
@@ -97,7 +97,8 @@ class MIDNet(nn.Module):
         """Features of an octree made by :meth:`octree`."""
         features = self.backbone(leaf_features(octree, self.config.nempty), octree)
         _, shape = self.shape_head(features, octree)
-        return MIDFeatures(F.normalize(shape, dim=1), F.normalize(self.point_head(features, octree), dim=1))
+        point = self.point_head(features, octree)
+        return MIDFeatures(F.normalize(shape.float(), dim=1), F.normalize(point.float(), dim=1))
 
     def embed(self, octree: Octree) -> torch.Tensor:
         """(B, 8·width) features of whole shapes before the last layer: "fc1", what linear probes use."""
@@ -172,6 +173,8 @@ def leaf_features(octree: Octree, nempty: bool) -> torch.Tensor:
     """(L, 4): mean normal of a leaf and displacement of its mean point along it, in absolute value.
 
     Absolute, because scanned normals have no reliable sign (O-CNN's ``signal_abs``). The displacement is in units of
-    the leaf's side, in [0, 0.5·√3]. With ``nempty=False`` empty leaves get a row of zeros.
+    half a leaf's diagonal, so in [0, 1] as in O-CNN. With ``nempty=False`` empty leaves get a row of zeros.
     """
-    return octree.get_input_feature("ND", nempty).abs()
+    features = octree.get_input_feature("ND", nempty).abs()
+    features[:, 3] *= 2 / 3**0.5  # ocnn measures in sides of a leaf
+    return features

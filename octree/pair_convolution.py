@@ -22,7 +22,9 @@ class PairConv(ocnn.nn.OctreeConv):
         """Convolve (L, C_in) node features to (L, C_out)."""
         if data.is_cuda:
             return super().forward(data, octree, depth)
-        out = _PairProduct.apply(data, self.weights, neighbour_pairs(octree, depth, self.nempty))
+        if torch.is_autocast_enabled("cpu"):
+            data = data.to(torch.get_autocast_dtype("cpu"))
+        out = _PairProduct.apply(data, self.weights.to(data.dtype), neighbour_pairs(octree, depth, self.nempty))
         return out + self.bias if self.use_bias else out
 
 
@@ -59,7 +61,6 @@ class _PairProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, data: torch.Tensor, weights: torch.Tensor, pairs: Pairs) -> torch.Tensor:
-        weights = weights.to(data.dtype)
         ctx.save_for_backward(data, weights)
         ctx.pairs = pairs
         out = data @ weights[_CENTRE]

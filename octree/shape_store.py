@@ -155,7 +155,7 @@ class ShapeStoreWriter:
             if kind is not None:
                 self._temporary.unlink(missing_ok=True)
         if kind is None:
-            with self._temporary.open("rb") as written:
+            with self._temporary.open("r+b") as written:
                 os.fsync(written.fileno())
             self._temporary.replace(self.path)
 

@@ -27,16 +27,18 @@ def register(commands) -> None:
     parser.add_argument("store", type=Path, metavar="STORE.h5", help="shapes with categories, train and test splits")
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="CKPT", help="of a pretraining run")
     parser.add_argument(
-        "--ratios", type=_ratios, default=[0.05, 0.1, 0.2, 0.5, 1.0], metavar="R,R,…",
+        "--ratios", type=label_ratios, default=[0.05, 0.1, 0.2, 0.5, 1.0], metavar="R,R,…",
         help="parts of the labels, separated by commas (default 0.05,0.1,0.2,0.5,1)",
     )  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="draws of the labels (default 5)")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="repetitions (default 5)")
     parser.add_argument(
         "--protocol",
         choices=["logistic", "sgd"],
         default="logistic",
-        help="logistic regression (default), or O-CNN's stochastic gradient descent as in the paper's table 6",
+        help="logistic regression on randomly drawn labels (default), or O-CNN's stochastic gradient descent on the "
+        "first labels of every category, as in the paper's table 6",
     )
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, … (default: a GPU where there is one)")
     parser.add_argument("--name", default="pretrained", help="of the network, in the results")
     parser.add_argument(
         "--out", type=Path, default=None, metavar="DIR", help="run folder whose results.json takes the numbers"
@@ -45,7 +47,7 @@ def register(commands) -> None:
     parser.set_defaults(run=run)
 
 
-def _ratios(text: str) -> list[float]:
+def label_ratios(text: str) -> list[float]:
     return [float(ratio) for ratio in text.split(",")]
 
 
@@ -57,9 +59,10 @@ def run(args: argparse.Namespace) -> None:
     from octree.checkpoint import load_network
     from octree.shape_store import ShapeStore
     from pcrq.errors import InputError
+    from projects.device import choose_device
     from projects.point_cloud.probe import probe
 
-    network, store = load_network(args.checkpoint), ShapeStore(args.store)
+    network, store = load_network(args.checkpoint).to(choose_device(args.device)), ShapeStore(args.store)
     folder = args.out or args.checkpoint.parent
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; create it or choose another --out")
@@ -71,8 +74,8 @@ def run(args: argparse.Namespace) -> None:
         ratios=args.ratios,
         seeds=args.seeds,
         protocol=args.protocol,
-        config={"checkpoint": str(args.checkpoint), **network.hyper_parameters()},
-        progress=lambda batches: tqdm(batches, desc="embedding", unit="batch"),
+        config=network.hyper_parameters(),
+        progress=tqdm,
     )
     for ratio in args.ratios:
         values = np.array([100 * record.value for record in records if record.ratio == ratio])

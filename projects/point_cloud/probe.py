@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
+from octree.checkpoint import weights_digest
 from octree.embedding import embed
 from octree.label_subset import label_subset
 from octree.linear_probe import LabelledFeatures, logistic_probe, probe_iterations, sgd_probe
@@ -31,9 +34,10 @@ def probe(
     config: dict | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> list[Record]:
-    """Probe a network and record every number; what is recorded already is not measured again.
+    """Probe a network, on its device, and record every number; what is recorded already is not measured again.
 
-    The labels are ⌈ratio·n⌉ of the n training shapes of every category, drawn anew for every seed.
+    The labels are ⌈ratio·n⌉ of the n training shapes of every category: drawn anew for every seed by the protocol
+    "logistic"; the first ones by "sgd", as in table 6 of the paper, whose seeds draw weights and order.
 
     Args:
         network: the frozen network.
@@ -41,13 +45,13 @@ def probe(
         arm: name of the network in the report.
         results: results file to append to.
         ratios: parts of the labels, each in (0, 1].
-        seeds: draws per ratio.
+        seeds: repetitions per ratio.
         protocol: "logistic" or "sgd".
-        config: what else distinguishes the network, for the record.
-        progress: wraps the embedding of batches, for example ``tqdm``.
+        config: what else belongs into the record; a fingerprint of the weights is added.
+        progress: wraps the embedding of batches and then the measurements, for example ``tqdm``.
 
     Returns:
-        The records of this arm, protocol and store, measured now or before.
+        The records of this network, protocol and store, measured now or before.
 
     Raises:
         InputError: the store has no categories or no training or test shapes, or an option is out of range.
@@ -57,24 +61,30 @@ def probe(
         raise InputError(f"protocol {protocol!r}: choose one of {sorted(PROTOCOLS)}")
     if seeds < 1:
         raise InputError(f"seeds {seeds}: choose at least 1")
-
-    def blank(ratio: float, seed: int) -> Record:
-        sizes = {"train_shapes": len(train), "test_shapes": len(test)}
-        about = {"store": store.path.name, "digest": store.digest, "config": config or {}, "code": code}
-        return Record(arm, PROTOCOLS[protocol], "accuracy", float("nan"), ratio, seed, **about, **sizes)
-
-    code = code_version()
-    wanted = [blank(ratio, seed) for ratio in ratios for seed in range(seeds)]
-    subsets = {(r.ratio, r.seed): label_subset(store.category[train], r.ratio, r.seed) for r in wanted}
+    about = {
+        "store": store.path.name,
+        "digest": store.digest,
+        "config": {**(config or {}), "weights": weights_digest(network)},
+        "code": code_version(),
+    }
+    wanted, subsets = [], {}
+    for ratio, seed in product(dict.fromkeys(ratios), range(seeds)):
+        subset = label_subset(store.category[train], ratio, seed if protocol == "logistic" else None)
+        sizes = {"train_shapes": len(subset), "test_shapes": len(test)}
+        record = Record(arm, PROTOCOLS[protocol], "accuracy", float("nan"), ratio, seed, **about, **sizes)
+        wanted.append(record)
+        subsets[record.key] = subset
     known = {record.key: record for record in read_records(results)} if results.exists() else {}
     missing = [record for record in wanted if record.key not in known]
     if missing:
         features = embed(network, store, np.concatenate([train, test]), progress=progress).numpy()
         labelled = LabelledFeatures(features[: len(train)], store.category[train])
         held_out = LabelledFeatures(features[len(train) :], store.category[test])
-        measured = [_measure(r, labelled, held_out, subsets[r.ratio, r.seed], protocol, store) for r in missing]
-        append_records(results, measured)
-        known.update((record.key, record) for record in measured)
+        for record in progress(missing):
+            subset = subsets[record.key]
+            few = LabelledFeatures(labelled.features[subset], labelled.category[subset])
+            known[record.key] = _measure(record, few, held_out, protocol, network, len(store.classes))
+            append_records(results, [known[record.key]])
     return [known[record.key] for record in wanted]
 
 
@@ -94,20 +104,18 @@ def labelled_splits(store: ShapeStore) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _measure(
-    record: Record,
-    train: LabelledFeatures,
-    test: LabelledFeatures,
-    subset: np.ndarray,
-    protocol: str,
-    store: ShapeStore,
+    record: Record, train: LabelledFeatures, test: LabelledFeatures, protocol: str, network: MIDNet, classes: int
 ) -> Record:
     started = time.perf_counter()
-    few = LabelledFeatures(train.features[subset], train.category[subset])
     if protocol == "logistic":
-        accuracy = logistic_probe(few, test)
+        accuracy = logistic_probe(train, test)
     else:
         accuracy = sgd_probe(
-            few, test, classes=len(store.classes), iterations=probe_iterations(record.ratio), seed=record.seed
+            train,
+            test,
+            classes=classes,
+            iterations=probe_iterations(record.ratio),
+            seed=record.seed,
+            device=next(network.parameters()).device,
         )
-    changes = {"value": accuracy, "train_shapes": len(subset), "seconds": round(time.perf_counter() - started, 3)}
-    return Record(**{**record.__dict__, **changes})
+    return replace(record, value=accuracy, seconds=round(time.perf_counter() - started, 3))

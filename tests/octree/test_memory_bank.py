@@ -69,6 +69,13 @@ def test_the_patch_bank_moves_to_the_mean_of_the_leaves_of_each_patch():
     assert np.array_equal(bank.memory[2].numpy(), before[2])  # its shape had no leaf
 
 
+def test_features_that_are_not_finite_leave_the_banks_alone():
+    loss, (features, target) = MIDLoss(10, 4, 6, 5), example()
+    before = {name: tensor.clone() for name, tensor in loss.state_dict().items()}
+    loss.update(MIDFeatures(features.shape * float("nan"), features.point * float("inf")), target)
+    assert all(torch.equal(before[name], tensor) for name, tensor in loss.state_dict().items())
+
+
 def test_losses_are_cross_entropies_over_the_banks():
     loss, (features, target) = MIDLoss(10, 4, 6, 5), example()
     result = loss(features, target)

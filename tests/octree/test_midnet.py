@@ -93,7 +93,7 @@ def test_leaf_features_are_absolute_normals_and_displacement(batch):
         mine = leaf_of_point == leaf
         normal = F.normalize(batch.normals[mine].mean(dim=0), dim=0)
         mean = (batch.points[mine].mean(dim=0) + 1) * 8
-        displacement = ((mean - mean.floor() - 0.5) * normal).sum()
+        displacement = ((mean - mean.floor() - 0.5) * normal).sum() * 2 / 3**0.5
         expected = torch.cat([normal, displacement[None]]).abs()
         torch.testing.assert_close(features[leaf], expected, atol=1e-3, rtol=1e-3)
 

@@ -23,19 +23,19 @@ def run(conv, data, octree, depth):
 def test_values_and_gradients_equal_ocnn(batch, nempty):
     octree, _ = build_octree(batch, 4)
     build_neighbours(octree, nempty)
-    theirs = ocnn.nn.OctreeConv(5, 7, nempty=nempty, use_bias=True)
+    theirs = ocnn.nn.OctreeConv(5, 7, nempty=nempty, use_bias=True).double()
     torch.nn.init.normal_(theirs.bias)
     ours = use_pair_convolution(torch.nn.Sequential(theirs))[0]
     assert type(ours) is PairConv and type(theirs) is ocnn.nn.OctreeConv
     for depth in (3, 4):
         nodes = int((octree.nnum_nempty if nempty else octree.nnum)[depth])
-        data = torch.randn(nodes, 5, generator=torch.Generator().manual_seed(depth))
+        data = torch.randn(nodes, 5, generator=torch.Generator().manual_seed(depth)).double()
         results = []
         for conv in (ours, theirs):
             conv.zero_grad()
             results.append([tensor.clone() for tensor in run(conv, data, octree, depth)])
         for mine, expected in zip(*results, strict=True):
-            torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(mine, expected, rtol=1e-10, atol=1e-10)
 
 
 def test_gradients_are_exact(batch, nempty):

@@ -42,6 +42,16 @@ def test_knn_without_a_gallery_leaves_each_shape_out():
     assert knn_accuracy(features, category, neighbours=5) == pytest.approx(np.mean(hits))
 
 
+def test_knn_does_not_depend_on_how_many_are_asked_at_once(monkeypatch):
+    from octree import knn
+
+    train = clusters(spread=1.5)
+    features, category = torch.from_numpy(train.features), torch.from_numpy(train.category)
+    whole = knn_accuracy(features, category)
+    monkeypatch.setattr(knn, "_QUERIES", 7)
+    assert knn_accuracy(features, category) == whole
+
+
 def test_both_linear_probes_separate_what_is_separable():
     train, test = clusters(spread=0.2), clusters(spread=0.2, seed=1)
     assert logistic_probe(train, test) == 1
@@ -66,6 +76,11 @@ def test_one_category_cannot_be_probed():
     for probe in (lambda: logistic_probe(one, one), lambda: sgd_probe(one, one, classes=2, iterations=(1,))):
         with pytest.raises(InputError, match="two categories"):
             probe()
+
+
+def test_embedding_no_shapes_gives_no_rows(store_path):
+    network = MIDNet(MIDNetConfig(depth=4, full_depth=1, width=16, blocks=1))
+    assert embed(network, ShapeStore(store_path), []).shape == (0, 128)
 
 
 def test_embedding_keeps_order_and_mode_whatever_the_batch_size(store_path):

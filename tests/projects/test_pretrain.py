@@ -29,7 +29,7 @@ def logged(run: Path, name: str = "loss", version: int = -1) -> list[float]:
     """A logged column, from the given start of the run (the last by default)."""
     versions = sorted((run / "logs").glob("version_*"), key=lambda folder: int(folder.name.split("_")[1]))
     with (versions[version] / "metrics.csv").open() as file:
-        return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
+        return [float(row[name]) for row in csv.DictReader(file) if row[name]]
 
 
 def test_the_same_seed_gives_identical_losses(store_path, tmp_path):
@@ -62,6 +62,63 @@ def test_a_resumed_run_equals_an_uninterrupted_one(store_path, tmp_path, steps_b
     ends = [torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for run in (whole, parts)]
     assert ends[0].keys() == ends[1].keys()
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_accumulated_gradients_resume_exactly_too(store_path, tmp_path):
+    options = ("--trainer.max_epochs=2", "--trainer.accumulate_grad_batches=2", "--checkpoint.every_n_train_steps=1")
+    fit(store_path, tmp_path / "whole", *options)
+    fit(store_path, tmp_path / "parts", *options, "--trainer.max_steps=2")
+    fit(store_path, tmp_path / "parts", *options, "--ckpt_path=last")
+    ends = [torch.load(tmp_path / run / "checkpoints/last.ckpt", weights_only=True) for run in ("whole", "parts")]
+    assert ends[0]["global_step"] == ends[1]["global_step"] == 4
+    for name, tensor in ends[0]["state_dict"].items():
+        assert torch.equal(tensor, ends[1]["state_dict"][name]), name
+
+
+def test_bfloat16_trains_with_unit_banks_in_full_precision(store_path, tmp_path):
+    assert fit(store_path, tmp_path, "--trainer.max_epochs=2", "--trainer.precision=bf16-mixed") == 0
+    assert all(0 < loss < 30 for loss in logged(tmp_path))
+    bank = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["state_dict"]["loss.shape_memory.memory"]
+    assert bank.dtype == torch.float32
+    torch.testing.assert_close(bank.norm(dim=1), torch.ones(len(bank)))
+
+
+def test_a_folder_that_holds_a_run_is_not_started_in_again(store_path, tmp_path, capsys):
+    fit(store_path, tmp_path, "--trainer.max_epochs=1")
+    before = (tmp_path / "checkpoints/last.ckpt").read_bytes()
+    assert fit(store_path, tmp_path, "--trainer.max_epochs=1") == 2
+    assert "--ckpt_path last" in capsys.readouterr().err
+    assert (tmp_path / "checkpoints/last.ckpt").read_bytes() == before
+
+
+def test_a_moved_run_goes_on(store_path, tmp_path):
+    fit(store_path, tmp_path / "here", "--trainer.max_epochs=1")
+    (tmp_path / "here").rename(tmp_path / "there")
+    fit(store_path, tmp_path / "there", "--trainer.max_epochs=2", "--ckpt_path=last")
+    assert [file.name for file in (tmp_path / "there/checkpoints").iterdir()] == ["last.ckpt"]
+    assert torch.load(tmp_path / "there/checkpoints/last.ckpt", weights_only=True)["epoch"] == 1
+
+
+def test_resuming_a_run_that_has_no_checkpoint_yet_starts_it(store_path, tmp_path):
+    assert fit(store_path, tmp_path, "--trainer.max_epochs=1", "--ckpt_path=last") == 0
+    assert len(logged(tmp_path)) == 3
+
+
+def test_knn_can_be_switched_off_and_needs_categories(store_path, make_shape, tmp_path):
+    fit(store_path, tmp_path / "off", "--trainer.max_epochs=1", "--knn.every_n_epochs=0")
+    unlabelled = tmp_path / "unlabelled.h5"
+    with ShapeStoreWriter(unlabelled, classes=[], parts=["x", "y"], parameters={"patches": 10}) as writer:
+        for index in range(6):
+            writer.append(make_shape(index, category=-1))
+    fit(unlabelled, tmp_path / "unlabelled", "--trainer.max_epochs=1")
+    for run in ("off", "unlabelled"):
+        with pytest.raises(KeyError):
+            logged(tmp_path / run, "knn_accuracy")
+
+
+def test_without_held_out_shapes_knn_leaves_each_out(store_path, tmp_path):
+    fit(store_path, tmp_path, "--trainer.max_epochs=1", "--data.split=all")
+    assert len(logged(tmp_path, "knn_accuracy")) == 2
 
 
 def test_a_checkpoint_gives_back_its_network(store_path, tmp_path):
@@ -140,12 +197,36 @@ def test_resuming_with_another_store_is_refused(store_path, make_shape, tmp_path
 
 
 @pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--data.split=all", "another split"),
+        ("--data.batch_size=4", "another batch_size"),
+        ("--model.network.blocks=2", "another network"),
+    ],
+)
+def test_resuming_with_other_options_is_refused(store_path, tmp_path, capsys, option, words):
+    fit(store_path, tmp_path, "--trainer.max_epochs=1")
+    assert fit(store_path, tmp_path, "--trainer.max_epochs=2", "--ckpt_path=last", option) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_patches_beyond_the_parameters_of_the_store_are_refused(make_shape, tmp_path, capsys):
+    path = tmp_path / "store.h5"
+    with ShapeStoreWriter(path, classes=["a", "b"], parts=["x", "y"], parameters={"patches": 5}) as writer:
+        for index in range(4):
+            writer.append(make_shape(index, patches=10))
+    assert fit(path, tmp_path / "run", "--trainer.max_epochs=1") == 2
+    assert "patch 9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("option", "word"),
     [
         ("--model.quantization.bins=-1", "bins"),
         ("--model.network.depth=2", "depth"),
         ("--data.batch_size=0", "batch_size"),
         ("--data.split=validation", "split"),
+        ("--knn.every_n_epochs=-1", "knn"),
     ],
 )
 def test_bad_options_are_named(store_path, tmp_path, capsys, option, word):

@@ -31,9 +31,51 @@ def test_every_ratio_and_seed_is_measured_once(store_path, checkpoint, capsys):
     assert results.read_bytes() == before
 
 
-def test_flat_and_tall_ellipsoids_are_told_apart(store_path, checkpoint):
-    main(["probe", str(store_path), "--checkpoint", str(checkpoint), "--ratios", "1", "--seeds", "1"])
-    assert read_records(checkpoint.parent / "results.json")[0].value == 1
+def test_another_network_in_the_same_file_is_measured_anew(store_path, checkpoint):
+    command = ["probe", str(store_path), "--checkpoint", str(checkpoint), "--ratios", "1,1", "--seeds", "1"]
+    main(command)
+    content = torch.load(checkpoint, weights_only=True)
+    for tensor in content["state_dict"].values():
+        tensor.zero_()
+    torch.save(content, checkpoint)
+    main(command)
+    first, second = read_records(checkpoint.parent / "results.json")
+    assert first.value == 1  # flat and tall ellipsoids are told apart even by random features
+    assert second.value == 0.5  # and by none at all not
+
+
+def test_the_sgd_protocol_takes_the_first_labels_and_draws_weights(store_path, checkpoint, monkeypatch):
+    from projects.point_cloud import probe
+
+    seen = []
+    monkeypatch.setattr(probe, "probe_iterations", lambda ratio: (20, 10))
+    monkeypatch.setattr(probe, "sgd_probe", lambda train, test, **options: seen.append((train, options)) or 0.25)
+    options = ["--protocol", "sgd", "--ratios", "0.5", "--seeds", "2"]
+    assert main(["probe", str(store_path), "--checkpoint", str(checkpoint), *options]) == 0
+    (first, first_options), (second, second_options) = seen
+    assert (first.features == second.features).all() and len(first.features) == 4
+    assert (first_options["seed"], second_options["seed"]) == (0, 1)
+    assert first_options["iterations"] == (20, 10) and first_options["classes"] == 2
+    assert {r.protocol for r in read_records(checkpoint.parent / "results.json")} == {"linear, SGD"}
+
+
+def test_an_interrupted_probe_keeps_what_was_measured(store_path, checkpoint, monkeypatch):
+    from projects.point_cloud import probe
+
+    original, calls = probe.logistic_probe, []
+
+    def interrupted(train, test):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(train, test)
+
+    monkeypatch.setattr(probe, "logistic_probe", interrupted)
+    command = ["probe", str(store_path), "--checkpoint", str(checkpoint), "--ratios", "0.5,1", "--seeds", "2"]
+    assert main(command) == 130
+    assert len(read_records(checkpoint.parent / "results.json")) == 2
+    assert main(command) == 0
+    assert len(calls) == 3 + 2
 
 
 @pytest.mark.parametrize(
@@ -43,6 +85,7 @@ def test_flat_and_tall_ellipsoids_are_told_apart(store_path, checkpoint):
         (["--ratios", "a"], "ratios"),
         (["--seeds", "0"], "seeds"),
         (["--out", "/nowhere/at/all"], "nowhere"),
+        (["--device", "abacus"], "abacus"),
     ],
 )
 def test_bad_options_are_named(store_path, checkpoint, capsys, options, word):

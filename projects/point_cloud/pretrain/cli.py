@@ -28,6 +28,11 @@ TRAINER_DEFAULTS = {
     "enable_model_summary": False,
 }
 
+CHECKPOINT_DEFAULTS = {
+    "filename": "last",  # one file, always replaced by a newer whole one, also in a folder that was moved
+    "enable_version_counter": False,
+}
+
 
 class PretrainCLI(LightningCLI):
     """``fit`` with everything of a run under one folder.
@@ -58,8 +63,7 @@ class PretrainCLI(LightningCLI):
         parser.add_lightning_class_args(KNNAccuracy, "knn")
         parser.add_lightning_class_args(Throughput, "throughput")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults({"checkpoint.save_last": "link", "checkpoint.filename": "epoch{epoch:04d}"})
-        parser.set_defaults({"checkpoint.auto_insert_metric_name": False})
+        parser.set_defaults({f"checkpoint.{name}": value for name, value in CHECKPOINT_DEFAULTS.items()})
         parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
@@ -69,11 +73,15 @@ class PretrainCLI(LightningCLI):
         config = self.config.fit
         if config.checkpoint.dirpath is None:
             config.checkpoint.dirpath = str(Path(config.run_dir) / "checkpoints")
-        path = config.ckpt_path
-        if path == "last":  # where there is none, Lightning starts from the beginning
-            path = next(Path(config.checkpoint.dirpath).glob("last.ckpt"), None)
-        if path is not None:
-            load_checkpoint(path)
+        last = Path(config.checkpoint.dirpath) / "last.ckpt"
+        if config.ckpt_path is None and last.exists():
+            raise InputError(
+                f"{config.run_dir}: holds a run; go on with it by --ckpt_path last, or name another --run_dir"
+            )
+        if config.ckpt_path == "last":
+            config.ckpt_path = str(last) if last.exists() else None  # None: the run did not get to its first checkpoint
+        if config.ckpt_path is not None:
+            load_checkpoint(config.ckpt_path)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that logs into the run folder unless the configuration names loggers."""

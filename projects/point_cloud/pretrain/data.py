@@ -69,7 +69,7 @@ class PretrainData(pl.LightningDataModule):
             batches_done=trainer.fit_loop.epoch_loop.batch_progress.total.processed,
         )
         return DataLoader(
-            StoreSubset(self.store, self.indices),
+            StoreSubset(self.store, self.indices, self.patches),
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.workers,
@@ -86,11 +86,17 @@ class PretrainData(pl.LightningDataModule):
 class StoreSubset(Dataset[Shape]):
     """Some shapes of a store; ``Shape.index`` counts within the subset, which makes it a row of the memory banks."""
 
-    def __init__(self, store: ShapeStore, indices: np.ndarray):
-        self.store, self.indices = store, indices
+    def __init__(self, store: ShapeStore, indices: np.ndarray, patches: int):
+        self.store, self.indices, self.patches = store, indices, patches
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, row: int) -> Shape:
-        return replace(self.store[int(self.indices[row])], index=row)
+        shape = self.store[int(self.indices[row])]
+        if shape.patches.max() >= self.patches:
+            raise InputError(
+                f"{self.store.path}: {shape.id} has patch {shape.patches.max()}, but the store's parameters say "
+                f"{self.patches} patches; prepare it again"
+            )
+        return replace(shape, index=row)

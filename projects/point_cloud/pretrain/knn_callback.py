@@ -12,6 +12,7 @@ from octree.embedding import embed
 from octree.knn import knn_accuracy
 from octree.midnet import MIDNet
 from octree.shape_store import ShapeStore
+from pcrq.errors import InputError
 
 _log = logging.getLogger(__name__)
 
@@ -23,36 +24,47 @@ class KNNAccuracy(pl.Callback):
     them is classified by leaving each shape out in turn.
 
     Args:
-        every_n_epochs: how often; embedding the store costs about a third of an epoch.
+        every_n_epochs: how often; 0 for never.
         neighbours: shapes that vote.
+        shapes: of a larger store only so many are looked at, the same ones every time.
+
+    Raises:
+        InputError: a number is negative, or nobody is to vote.
     """
 
-    def __init__(self, every_n_epochs: int = 10, neighbours: int = 5):
-        self.every_n_epochs, self.neighbours = every_n_epochs, neighbours
+    def __init__(self, every_n_epochs: int = 10, neighbours: int = 5, shapes: int = 5000):
+        if every_n_epochs < 0 or neighbours < 1 or shapes < 2:
+            raise InputError(
+                f"knn every {every_n_epochs} epochs, {neighbours} neighbours, {shapes} shapes: choose numbers of at "
+                "least 0, 1 and 2"
+            )
+        self.every_n_epochs, self.neighbours, self.shapes = every_n_epochs, neighbours, shapes
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Measure the untrained network, for comparison."""
-        if trainer.global_step == 0:
+        if trainer.global_step == 0 and self.every_n_epochs:
             self._measure(trainer, module, epoch=0)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Measure after every ``every_n_epochs`` epochs and after the last one."""
         epoch = trainer.current_epoch + 1
-        if epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
+        if self.every_n_epochs and (epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs):
             self._measure(trainer, module, epoch)
 
     def _measure(self, trainer: pl.Trainer, module: pl.LightningModule, epoch: int) -> None:
         data = trainer.datamodule
         if not trainer.is_global_zero or (data.store.category[data.indices] < 0).all():
             return
-        accuracy = store_knn_accuracy(module.network, data.store, data.indices, self.neighbours)
+        accuracy = store_knn_accuracy(module.network, data.store, data.indices, self.neighbours, self.shapes)
         for logger in trainer.loggers:
             logger.log_metrics({"knn_accuracy": accuracy, "epoch": epoch}, step=trainer.global_step)
         trainer.progress_bar_metrics["knn_accuracy"] = accuracy
         _log.info("epoch %d: kNN accuracy %.1f %%", epoch, 100 * accuracy)
 
 
-def store_knn_accuracy(network: MIDNet, store: ShapeStore, gallery: np.ndarray, neighbours: int = 5) -> float:
+def store_knn_accuracy(
+    network: MIDNet, store: ShapeStore, gallery: np.ndarray, neighbours: int = 5, shapes: int = 5000
+) -> float:
     """kNN accuracy in [0, 1] of a network on the held-out shapes of a store, or leaving one out where it has none.
 
     Args:
@@ -60,10 +72,11 @@ def store_knn_accuracy(network: MIDNet, store: ShapeStore, gallery: np.ndarray, 
         store: labelled shapes; those without a category are left out.
         gallery: positions of the shapes that vote.
         neighbours: shapes that vote on one.
+        shapes: at most so many in the gallery, and held out.
     """
-    gallery = gallery[store.category[gallery] >= 0]
     held_out = np.flatnonzero(np.isin(np.asarray(store.split, dtype=object), ["val", "test"]) & (store.category >= 0))
-    held_out = np.setdiff1d(held_out, gallery)
+    held_out = _at_most(shapes, np.setdiff1d(held_out, gallery))
+    gallery = _at_most(shapes, gallery[store.category[gallery] >= 0])
     category = torch.from_numpy(store.category.astype(np.int64))
     features = embed(network, store, gallery)
     if len(held_out) == 0:
@@ -71,3 +84,10 @@ def store_knn_accuracy(network: MIDNet, store: ShapeStore, gallery: np.ndarray, 
     return knn_accuracy(
         embed(network, store, held_out), category[held_out], features, category[gallery], neighbours=neighbours
     )
+
+
+def _at_most(number: int, indices: np.ndarray) -> np.ndarray:
+    """A fixed random choice of so many, in order."""
+    if len(indices) <= number:
+        return indices
+    return np.sort(np.random.default_rng(0).permutation(indices)[:number])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,17 +130,30 @@ class MIDPretraining(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Add what rebuilds the network without this class, and which shapes the banks belong to."""
+        """Add what rebuilds the network without this class, and what a resumed run must have in common."""
         checkpoint[network_checkpoint.KEY] = network_checkpoint.describe(self.network)
-        checkpoint["store_digest"] = self.trainer.datamodule.store.digest
+        checkpoint["resume"] = self._common()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Refuse to go on with other shapes: the rows of the banks would mean something else."""
-        if checkpoint.get("store_digest") != self.trainer.datamodule.store.digest:
+        """Refuse to go on with another network, other shapes (rows of the banks) or another order of them."""
+        before, now = checkpoint.get("resume", {}), self._common()
+        different = [name for name in now if before.get(name) != now[name]]
+        if different:
             raise InputError(
-                f"{self.trainer.ckpt_path}: trained on another store than {self.trainer.datamodule.store.path}; "
-                "resume with the store it was trained on"
+                f"{self.trainer.ckpt_path}: trained with another {', '.join(different)}; resume with the same, or "
+                "start anew in another --run_dir"
             )
+
+    def _common(self) -> dict[str, Any]:
+        """What a run and its continuation have in common, by the words of the options."""
+        data = self.trainer.datamodule
+        return {
+            "network": self.network.hyper_parameters(),
+            "store": data.store.digest,
+            "split": hashlib.sha256(data.indices.tobytes()).hexdigest(),
+            "batch_size": data.batch_size,
+            "number of devices": self.trainer.world_size,
+        }
 
     def _generator(self) -> torch.Generator:
         """The random numbers of this step: independent of what ran before, so that a resumed run is exact."""

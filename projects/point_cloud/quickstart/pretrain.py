@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from octree.checkpoint import load_checkpoint
 from octree.midnet import MIDNetConfig
-from projects.point_cloud.pretrain.cli import TRAINER_DEFAULTS
+from projects.point_cloud.pretrain.cli import CHECKPOINT_DEFAULTS, TRAINER_DEFAULTS
 from projects.point_cloud.pretrain.data import PretrainData
 from projects.point_cloud.pretrain.knn_callback import KNNAccuracy
 from projects.point_cloud.pretrain.module import MIDPretraining, Optimization, Quantization
@@ -46,7 +46,7 @@ def pretrain_arms(arms: Sequence[Arm], store: Path, runs: Path, settings: Settin
     checkpoints = {arm.name: runs / arm.folder / "checkpoints" / "last.ckpt" for arm in arms}
     missing = [arm for arm in arms if not _is_finished(checkpoints[arm.name], settings)]
     if missing:
-        threads = max(1, (os.cpu_count() or 1) // len(missing))
+        threads = max(1, min(4, _usable_cores() // len(missing)))
         with ProcessPoolExecutor(len(missing), mp_context=get_context("spawn")) as pool:
             futures = [
                 pool.submit(_pretrain, arm, store, runs / arm.folder, settings, threads, row)
@@ -55,6 +55,10 @@ def pretrain_arms(arms: Sequence[Arm], store: Path, runs: Path, settings: Settin
             for future in futures:
                 future.result()
     return checkpoints
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _is_finished(checkpoint: Path, settings: Settings) -> bool:
@@ -78,10 +82,12 @@ def _pretrain(arm: Arm, store: Path, run: Path, settings: Settings, threads: int
     )
     trainer = pl.Trainer(
         max_epochs=settings.epochs,
+        devices=1,
         default_root_dir=run,
         logger=CSVLogger(run, name="logs"),
         callbacks=[
-            ModelCheckpoint(checkpoint.parent, filename="newest", save_last="link"),
+            ModelCheckpoint(checkpoint.parent, **CHECKPOINT_DEFAULTS),
+            EndWithParent(),
             KNNAccuracy(every_n_epochs=max(1, settings.epochs // 6)),
             Throughput(),
             EpochBar(arm.name, row),
@@ -91,6 +97,16 @@ def _pretrain(arm: Arm, store: Path, run: Path, settings: Settings, threads: int
     )
     data = PretrainData(store, batch_size=settings.batch_size, workers=0, seed=settings.seed)  # reading takes no time
     trainer.fit(model, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None)
+
+
+class EndWithParent(pl.Callback):
+    """End this process when the one that started it was killed: nobody would wait for it, and a new start goes on."""
+
+    def on_train_batch_start(self, *args: Any) -> None:
+        """Look before every step."""
+        parent = parent_process()
+        if parent is not None and not parent.is_alive():
+            os._exit(1)
 
 
 class EpochBar(pl.Callback):

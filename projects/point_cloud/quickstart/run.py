@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import torch
+from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
 from data_prep.builtin_shapes import builtin_items, class_names, part_names
@@ -39,7 +40,8 @@ def quickstart(folder: Path, settings: Settings) -> Path:
     print("1/4 Preparing built-in shapes", flush=True)
     store_path = folder / "shapes.h5"
     items = builtin_items(settings.count, seed=settings.seed)
-    prepare(items, store_path, classes=class_names(), parts=part_names(), source="built-in shapes", force=True)
+    prepare(items, store_path, classes=class_names(), parts=part_names(), source="built-in shapes")
+    get_reusable_executor().shutdown()  # the memory of the workers of the preparation is wanted for what follows
     store = ShapeStore(store_path)
 
     print("2/4 Pretraining", flush=True)
@@ -56,7 +58,7 @@ def quickstart(folder: Path, settings: Settings) -> Path:
             ratios=settings.ratios,
             seeds=settings.probe_seeds,
             config={"network": settings.network, "epochs": settings.epochs if arm.folder else 0, "bins": arm.bins},
-            progress=lambda batches, name=arm.name: tqdm(batches, desc=name, unit="batch"),
+            progress=lambda steps, name=arm.name: tqdm(steps, desc=f"{name:<18}", leave=False),
         )
 
     print("4/4 Drawing", flush=True)
