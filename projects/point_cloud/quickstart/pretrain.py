@@ -46,7 +46,7 @@ def pretrain_arms(arms: Sequence[Arm], store: Path, runs: Path, settings: Settin
     checkpoints = {arm.name: runs / arm.folder / "checkpoints" / "last.ckpt" for arm in arms}
     missing = [arm for arm in arms if not _is_finished(checkpoints[arm.name], settings)]
     if missing:
-        threads = max(1, min(4, _usable_cores() // len(missing)))
+        threads = max(1, min(4, _usable_cores() // len(arms)))  # sums of floats depend on it, so for all arms alike
         with ProcessPoolExecutor(len(missing), mp_context=get_context("spawn")) as pool:
             futures = [
                 pool.submit(_pretrain, arm, store, runs / arm.folder, settings, threads, row)
