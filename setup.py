@@ -39,12 +39,12 @@ setup(
         "tqdm>=4.66",
         "lightning>=2.4",
         "jsonargparse[signatures]>=4.33",
+        "pyyaml>=6",
         "matplotlib>=3.8",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["pcrq = projects.cli:main"]},
     classifiers=[
-        "License :: OSI Approved :: MIT License",
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],

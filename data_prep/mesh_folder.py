@@ -16,6 +16,7 @@ from data_prep.mesh import Mesh
 from data_prep.mesh_loading import MESH_FORMATS, Axis, load_mesh, parse_mesh
 from data_prep.run import Item
 from data_prep.safe_zip import list_members, read_member
+from octree.shape_store import SPLITS
 from pcrq.errors import InputError
 
 LABELS = "labels.csv"
@@ -67,8 +68,8 @@ def collect_meshes(source: str | Path, *, labels: str | Path | None = None, up: 
         raise InputError(f"{source}: no mesh ({' '.join(MESH_FORMATS)}) in it")
     if labels is not None:
         table = (str(labels), _read_table(Path(labels)))
-    categories = _top_folders(items) if table is None else _from_table(items, *table)
-    items = [Item(i.id, i.load, categories.get(i.id, ""), stamp=i.stamp) for i in items]
+    known = _top_folders(items) if table is None else _from_table(items, *table)
+    items = [Item(i.id, i.load, *known.get(i.id, ("", "")), stamp=i.stamp) for i in items]
     return MeshCollection(items, sorted({item.category for item in items} - {""}))
 
 
@@ -144,29 +145,32 @@ def _read_table(path: Path) -> bytes:
         raise InputError(f"{path}: the table of labels cannot be read ({error.strerror})") from error
 
 
-def _from_table(items: list[Item], name: str, content: bytes) -> dict[str, str]:
-    """Category by id; says in the log how table and files differ."""
+def _from_table(items: list[Item], name: str, content: bytes) -> dict[str, tuple[str, str]]:
+    """Category and split by id; says in the log how table and files differ."""
     try:
         rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig")), strict=True)
         if not {"file", "label"} <= set(rows.fieldnames or ()):
             raise InputError(f"{name}: columns {rows.fieldnames}, expected 'file' and 'label' among them")
-        categories: dict[str, str] = {}
+        known: dict[str, tuple[str, str]] = {}
         for row in rows:
-            file, label = posixpath.normpath((row["file"] or "").replace("\\", "/")), (row["label"] or "").strip()
-            if categories.setdefault(file, label) != label:
-                raise InputError(f"{name}: {file} has two labels, {categories[file]!r} and {label!r}; keep one")
+            file = posixpath.normpath((row["file"] or "").replace("\\", "/"))
+            label, split = (row["label"] or "").strip(), (row.get("split") or "").strip()
+            if split not in SPLITS:
+                raise InputError(f"{name}: {file} has the split {split!r}, which is not one of {SPLITS}")
+            if known.setdefault(file, (label, split)) != (label, split):
+                raise InputError(f"{name}: {file} has two labels, {known[file][0]!r} and {label!r}; keep one row")
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{name}: not a CSV file in UTF-8 ({error})") from error
     found = {item.id for item in items}
-    missing, unlisted = sorted(set(categories) - found), sorted(found - set(categories))
+    missing, unlisted = sorted(set(known) - found), sorted(found - set(known))
     if missing:
         log.warning("%s: %d of its files are not there, the first is %s", name, len(missing), missing[0])
     if unlisted:
         log.warning(
             "%s: %d meshes are not in it, their category is unknown; the first is %s", name, len(unlisted), unlisted[0]
         )
-    return categories
+    return known
 
 
-def _top_folders(items: list[Item]) -> dict[str, str]:
-    return {item.id: item.id.split("/")[0] for item in items if "/" in item.id}
+def _top_folders(items: list[Item]) -> dict[str, tuple[str, str]]:
+    return {item.id: (item.id.split("/")[0], "") for item in items if "/" in item.id}

@@ -45,7 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments  # accepted before and after the command
     args = build_parser().parse_args([word for word in arguments if word != "--debug"])
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
+    for package in ("data_prep", "octree", "projects"):  # other libraries only where they warn
+        logging.getLogger(package).setLevel(logging.INFO)
     try:
         return args.run(args) or 0
     except InputError as error:

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"  categories  {len(store.classes)}: {_counted(Counter(names))}")
     if store.parts is not None:
         print(f"  parts       {len(store.parts)}: {', '.join(store.parts)}")
-    made = {k: v for k, v in store.parameters.items() if not isinstance(v, str) or len(v) < 40}
+    made = {k: v for k, v in store.parameters.items() if k != "sources"}  # a fingerprint, of no use to a reader
     print(f"  made with   {', '.join(f'{name} {value}' for name, value in made.items()) or 'not recorded'}")
     print(f"  digest      {store.digest}")
     if args.no_check:

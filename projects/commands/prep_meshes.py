@@ -11,8 +11,9 @@ DESCRIPTION = """\
 Prepare every mesh below a folder or in a zip archive: obj, off, ply, stl, glb, gltf.
 
 Categories come from labels.csv (columns file,label) at the top of SRC or from --labels, else from the names of the
-top folders. Meshes that cannot be used are listed with the reason in STORE.h5.refused.csv and do not stop the run.
-An interrupted run goes on where it stopped when the same command is given again.
+top folders. A column split (train, val or test) is kept for probes. Meshes that cannot be used are listed with the
+reason in STORE.h5.refused.csv and do not stop the run. An interrupted run goes on where it stopped when the same
+command is given again.
 """
 EPILOG = """\
 example:

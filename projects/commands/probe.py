@@ -48,7 +48,10 @@ def register(commands) -> None:
 
 
 def label_ratios(text: str) -> list[float]:
-    return [float(ratio) for ratio in text.split(",")]
+    try:
+        return [float(ratio) for ratio in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: give numbers separated by commas") from error
 
 
 def run(args: argparse.Namespace) -> None:
@@ -63,9 +66,10 @@ def run(args: argparse.Namespace) -> None:
     from projects.point_cloud.probe import probe
 
     network, store = load_network(args.checkpoint).to(choose_device(args.device)), ShapeStore(args.store)
-    folder = args.out or args.checkpoint.parent
+    parents = args.checkpoint.parents
+    folder = args.out or parents[parents[0].name == "checkpoints"]
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; create it or choose another --out")
+        raise InputError(f"{folder}: not a folder; create it or choose another --out")
     records = probe(
         network,
         store,

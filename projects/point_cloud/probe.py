@@ -99,7 +99,10 @@ def labelled_splits(store: ShapeStore) -> tuple[np.ndarray, np.ndarray]:
         indices = store.indices(split)
         splits.append(indices[store.category[indices] >= 0])
         if len(splits[-1]) == 0:
-            raise InputError(f"{store.path}: no {split} shapes with a category; a probe needs both splits labelled")
+            raise InputError(
+                f"{store.path}: no {split} shapes with a category; a probe needs both; for meshes of yours, put the "
+                "columns file, label and split (train or test) into labels.csv and prepare them again"
+            )
     return splits[0], splits[1]
 
 

@@ -54,6 +54,18 @@ def test_a_table_of_labels_wins_and_differences_are_told(source, caplog):
     assert "1 meshes are not in it" in caplog.text and "x/c.off" in caplog.text
 
 
+def test_a_table_may_tell_the_split(source):
+    table = {"labels.csv": "file,label,split\na.off,x,train\nb.off,x,test\nc.off,y,\n"}
+    write(source, table | dict.fromkeys(["a.off", "b.off", "c.off"], BOX))
+    assert [item.split for item in collect_meshes(source).items] == ["train", "test", ""]
+
+
+def test_an_unknown_split_is_named(source):
+    write(source, {"labels.csv": "file,label,split\na.off,x,training\n", "a.off": BOX})
+    with pytest.raises(InputError, match=r"a\.off has the split 'training'"):
+        collect_meshes(source)
+
+
 def test_a_table_can_be_named(source, tmp_path):
     write(source, {"labels.csv": "file,label\na.off,wrong\n", "a.off": BOX})
     (tmp_path / "mine.csv").write_text("file,label\na.off,right\n")

@@ -3,8 +3,10 @@
 import csv
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -227,6 +229,13 @@ def test_patches_beyond_the_parameters_of_the_store_are_refused(make_shape, tmp_
         ("--data.batch_size=0", "batch_size"),
         ("--data.split=validation", "split"),
         ("--knn.every_n_epochs=-1", "knn"),
+        ("--data.workers=-1", "workers"),
+        ("--data.batchsize=3", "batchsize"),
+        ("--trainer.max_epochs=-5", "max_epochs"),
+        ("--model.quantization.bins=x", "bins"),
+        ("--config=nowhere.yaml", "nowhere.yaml"),
+        (f"--config={__file__}", "test_pretrain.py"),
+        (f"--ckpt_path={__file__}", "test_pretrain.py"),
     ],
 )
 def test_bad_options_are_named(store_path, tmp_path, capsys, option, word):
@@ -235,4 +244,22 @@ def test_bad_options_are_named(store_path, tmp_path, capsys, option, word):
     except SystemExit as stop:  # refused by the argument parser
         status = stop.code
     assert status == 2
-    assert word in capsys.readouterr().err
+    error = capsys.readouterr().err.splitlines()
+    assert error[-1].startswith("pretrain: error: ") and word in error[-1]
+    assert not any("Traceback" in line or "usage" in line for line in error)
+
+
+def test_ctrl_c_says_how_to_go_on_and_going_on_works(store_path, tmp_path):
+    command = [sys.executable, "-m", "projects.point_cloud.pretrain", "fit", f"--data.store={store_path}"]
+    command += [f"--run_dir={tmp_path / 'run'}", *SMALL, "--trainer.max_epochs=100000"]
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    end = time.monotonic() + 120
+    while not (tmp_path / "run/checkpoints/last.ckpt").exists():
+        assert time.monotonic() < end and run.poll() is None
+        time.sleep(0.2)
+    os.killpg(run.pid, signal.SIGINT)
+    _, error = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "--ckpt_path last" in error and "Traceback" not in error
+    epoch = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["epoch"]
+    assert fit(store_path, tmp_path / "run", "--ckpt_path=last", f"--trainer.max_epochs={epoch + 3}") == 0

@@ -40,8 +40,8 @@ class PretrainData(pl.LightningDataModule):
         seed: int = 0,
     ):
         super().__init__()
-        if batch_size < 1:
-            raise InputError(f"batch_size {batch_size}: choose at least 1")
+        if batch_size < 1 or workers < 0:
+            raise InputError(f"batch_size {batch_size}, workers {workers}: choose at least 1 and 0")
         self.store = ShapeStore(store)
         if not self.store.has_patches:
             raise InputError(f"{store}: the store has no patches, which pretraining needs; prepare it with patches")
@@ -49,7 +49,8 @@ class PretrainData(pl.LightningDataModule):
             split = "train" if "train" in self.store.split else "all"
         self.indices = self.store.indices(None if split == "all" else split)
         if len(self.indices) == 0:
-            raise InputError(f"{store}: no shape of split {split!r}; the store has {sorted(set(self.store.split))}")
+            splits = sorted({name for name in self.store.split if name} | {"all"})
+            raise InputError(f"{store}: no shape of split {split!r}; choose among {', '.join(splits)}")
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
 
     @property
