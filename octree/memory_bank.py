@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 MOMENTUM = 0.5
+_BLOCK = 128  # leaves of one shape that are compared with its patches at once
 _SEED = 57449  # banks start equal on every device, whatever the state of its random generators
 
 
@@ -64,9 +65,12 @@ class PatchMemory(nn.Module):
         """
         count = torch.bincount(batch_id, minlength=len(index))
         position = torch.arange(len(batch_id), device=batch_id.device) - (count.cumsum(0) - count)[batch_id]
-        padded = feature.new_zeros(len(index), int(count.max()), feature.shape[1])
-        padded = padded.index_put((batch_id, position), feature)
-        return torch.bmm(padded, self.memory[index].transpose(1, 2))[batch_id, position]
+        blocks = -(-count // _BLOCK)  # of equal size, so that one batched product does for shapes of any size
+        block = (blocks.cumsum(0) - blocks)[batch_id] + position // _BLOCK
+        padded = feature.new_zeros(int(blocks.sum()), _BLOCK, feature.shape[1])
+        padded = padded.index_put((block, position % _BLOCK), feature)
+        memory = self.memory[index.repeat_interleave(blocks)]
+        return torch.bmm(padded, memory.transpose(1, 2))[block, position % _BLOCK]
 
     @torch.no_grad()
     def update(self, feature: torch.Tensor, batch_id: torch.Tensor, patch: torch.Tensor, index: torch.Tensor) -> None:

@@ -32,8 +32,8 @@ def register(commands) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("quickstart"), metavar="DIR", help="folder to fill (default quickstart)"
     )
-    parser.add_argument("--count", type=int, default=20, metavar="N", help="shapes of every category (default 20)")
-    parser.add_argument("--epochs", type=int, default=40, metavar="N", help="pretraining budget of an arm (default 40)")
+    parser.add_argument("--count", type=int, default=16, metavar="N", help="shapes of every category (default 16)")
+    parser.add_argument("--epochs", type=int, default=80, metavar="N", help="pretraining budget of an arm (default 80)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
     parser.set_defaults(run=run)
 

@@ -76,6 +76,14 @@ def test_features_that_are_not_finite_leave_the_banks_alone():
     assert all(torch.equal(before[name], tensor) for name, tensor in loss.state_dict().items())
 
 
+def test_similarities_are_to_the_patches_of_the_own_shape_for_shapes_of_any_size():
+    counts = torch.tensor([1, 0, 300, 128, 129])
+    bank, index = PatchMemory(9, 4, 5), torch.tensor([3, 1, 8, 0, 5])
+    batch_id, feature = torch.arange(5).repeat_interleave(counts), unit(int(counts.sum()), 5)
+    expected = torch.stack([bank.memory[index[shape]] @ f for shape, f in zip(batch_id, feature, strict=True)])
+    torch.testing.assert_close(bank.similarity(feature, batch_id, index), expected)
+
+
 def test_losses_are_cross_entropies_over_the_banks():
     loss, (features, target) = MIDLoss(10, 4, 6, 5), example()
     result = loss(features, target)

@@ -45,8 +45,8 @@ class Settings:
         InputError: a value is out of range.
     """
 
-    count: int = 20
-    epochs: int = 40
+    count: int = 16
+    epochs: int = 80
     batch_size: int = 16
     seed: int = 0
     ratios: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0)
