@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from octree.checkpoint import load_network
 from octree.shape_store import ShapeStoreWriter
@@ -247,6 +248,33 @@ def test_bad_options_are_named(store_path, tmp_path, capsys, option, word):
     error = capsys.readouterr().err.splitlines()
     assert error[-1].startswith("pretrain: error: ") and word in error[-1]
     assert not any("Traceback" in line or "usage" in line for line in error)
+
+
+CONFIGS = Path(__file__).parents[2] / "projects/point_cloud/configs"
+
+
+def test_the_tiny_configuration_runs(store_path, tmp_path):
+    options = ["--data.workers=0", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"]
+    command = ["fit", "--config", str(CONFIGS / "tiny.yaml"), f"--data.store={store_path}", f"--run_dir={tmp_path}"]
+    assert main([*command, *options, "--trainer.accelerator=cpu"]) == 0
+    assert load_network(tmp_path / "checkpoints/last.ckpt").config.nempty
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "bins"), [("shapenet_rq", 30), ("shapenet_mid", 0)])
+def test_the_configurations_of_the_paper_hold_its_values_and_run(store_path, tmp_path, name, bins):
+    values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    assert values["model"]["quantization"] == {"bins": bins}
+    assert values["model"]["optimization"] == {"learning_rate": 0.03, "milestones": [200, 300], "weight_decay": 5e-4}
+    assert (values["data"]["batch_size"], values["trainer"]["max_epochs"]) == (32, 400)
+    command = ["fit", "--config", str(CONFIGS / f"{name}.yaml"), f"--data.store={store_path}", f"--run_dir={tmp_path}"]
+    small = ["--data.workers=0", "--data.batch_size=2", "--trainer.max_steps=1", "--trainer.accelerator=cpu"]
+    assert main([*command, *small, "--trainer.enable_progress_bar=false", "--knn.every_n_epochs=0"]) == 0
+    checkpoint = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
+    sizes = {"depth": 6, "full_depth": 2, "width": 128, "blocks": 3, "shape_channels": 128, "point_channels": 64}
+    assert checkpoint["midnet"]["config"] == {**sizes, "nempty": False}
+    optimizer = checkpoint["optimizer_states"][0]["param_groups"][0]
+    assert (optimizer["lr"], optimizer["momentum"], optimizer["weight_decay"]) == (0.03, 0.9, 5e-4)
 
 
 def test_ctrl_c_says_how_to_go_on_and_going_on_works(store_path, tmp_path):

@@ -43,13 +43,6 @@ projects/point_cloud/README.md; the others are Lightning's.
 _log = logging.getLogger(__name__)
 
 
-class _Parser(LightningArgumentParser):
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """One line instead of the usage of a hundred options."""
-        print(f"pretrain: error: {' '.join(message.split())}", file=sys.stderr)
-        sys.exit(2)
-
-
 class PretrainCLI(LightningCLI):
     """``fit`` with everything of a run under one folder.
 
@@ -74,7 +67,9 @@ class PretrainCLI(LightningCLI):
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """A parser whose errors are one line."""
-        return _Parser(**{"default_env": False, **kwargs})
+        parser = super().init_parser(**kwargs)
+        parser.error = _one_line_error
+        return parser
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -95,10 +90,6 @@ class PretrainCLI(LightningCLI):
         """Put the checkpoints into the run folder, and look into the one to resume from before Lightning does."""
         super().parse_arguments(parser, args)
         config = self.config.fit
-        try:
-            Path(config.run_dir).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{config.run_dir}: cannot be a run folder ({error.strerror}); choose another") from error
         if config.checkpoint.dirpath is None:
             config.checkpoint.dirpath = str(Path(config.run_dir) / "checkpoints")
         last = Path(config.checkpoint.dirpath) / "last.ckpt"
@@ -130,9 +121,19 @@ class PretrainCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that logs into the run folder unless the configuration names loggers."""
         config = self.config_init.fit
+        try:
+            Path(config.run_dir).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{config.run_dir}: cannot be a run folder ({error.strerror}); choose another") from error
         if config.trainer.logger is None:
             kwargs["logger"] = default_loggers(config.run_dir)
         return super().instantiate_trainer(default_root_dir=config.run_dir, **kwargs)
+
+
+def _one_line_error(message: str, ex: Exception | None = None) -> NoReturn:
+    """One line instead of the usage of a hundred options."""
+    print(f"pretrain: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
 
 
 def default_loggers(folder: Path) -> list[Logger]:
