@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from pcrq import __version__
 from pcrq.errors import InputError
+from projects.whole_file import write_text
 
 FORMAT = "pcrq-results"
 
@@ -76,16 +76,6 @@ def read_records(path: Path) -> list[Record]:
         raise InputError(f"{path}: no such results file") from error
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a results file of pcrq ({error}); move it away and measure again") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def code_version() -> str:

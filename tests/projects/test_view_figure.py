@@ -152,7 +152,7 @@ class TestFigure:
 
     def test_nothing_is_left_behind_where_the_picture_cannot_be_written(self, tmp_path):
         (tmp_path / "figure.png").mkdir()
-        with pytest.raises(ValueError, match=r"figure\.png: the picture cannot be written"):
+        with pytest.raises(ValueError, match=r"figure\.png: cannot be written"):
             figure_quantized([egg(50)], tmp_path / "figure.png", bins=())
         assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
 

@@ -163,7 +163,7 @@ def test_twelve_shapes_of_five_thousand_points_stay_below_a_megabyte(tmp_path):
 
 def test_nothing_is_left_behind_where_the_page_cannot_be_written(tmp_path):
     (tmp_path / "page.html").mkdir()
-    with pytest.raises(ValueError, match=r"page\.html: the page cannot be written"):
+    with pytest.raises(ValueError, match=r"page\.html: cannot be written"):
         save_html(SHAPES, tmp_path / "page.html")
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 

@@ -11,6 +11,7 @@ from octree.shape_store import Shape, ShapeStore
 from projects.point_cloud.view.figure import figure_quantized
 from projects.point_cloud.view.page import save_html
 from projects.run_record import Record
+from projects.whole_file import whole_file
 
 COLOURS = {"scratch": "#8c8c8c", "MID": "#3b6fb6", "MID + quantization": "#d1492e"}
 FAMILIAR = (
@@ -87,6 +88,5 @@ def _finish(figure, axes, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png")

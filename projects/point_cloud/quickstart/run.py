@@ -19,7 +19,7 @@ from projects.point_cloud.quickstart import figures
 from projects.point_cloud.quickstart.pretrain import pretrain_arms, read_metrics
 from projects.point_cloud.quickstart.report import write_report
 from projects.point_cloud.quickstart.settings import ARMS, Settings, claim_folder
-from projects.run_record import write_text
+from projects.whole_file import write_text
 
 
 def quickstart(folder: Path, settings: Settings) -> Path:

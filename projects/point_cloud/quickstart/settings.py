@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pcrq.errors import InputError
-from projects.run_record import write_text
+from projects.whole_file import write_text
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +9,9 @@ import numpy as np
 import torch
 
 from octree.shape_store import Shape
-from pcrq.errors import InputError
 from projects.point_cloud.view.cloud import Cloud, ball_radius, original, quantized
 from projects.point_cloud.view.render import render
+from projects.whole_file import whole_file
 
 _CELL = 480  # pixels along each side of a cloud
 _DPI = 100
@@ -82,15 +81,5 @@ def save_png(rows: Sequence[Sequence[Cloud]], path: str | Path, *, title: str = 
             figure.text(center, (above + 34) / height, cloud.title, ha="center", va="center", fontsize=15)
             counts = f"{cloud.distinct:,} points · {cloud.leaves:,} leaves"
             figure.text(center, (above + 10) / height, counts, ha="center", va="center", fontsize=11, color="0.4")
-    _save(figure, path)
-
-
-def _save(figure, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    try:
+    with whole_file(path) as temporary:
         figure.savefig(temporary, format="png")
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: the picture cannot be written ({error.strerror}); choose another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)

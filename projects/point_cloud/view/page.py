@@ -9,16 +9,15 @@ from __future__ import annotations
 import base64
 import html
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from octree.shape_store import Shape
-from pcrq.errors import InputError
 from projects.point_cloud.view.cloud import ball_radius
 from projects.point_cloud.view.colour import PART_COLOURS
+from projects.whole_file import write_text
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -60,14 +59,7 @@ def save_html(
     page = page.replace("@TITLE@", html.escape(title))
     # A name with "</script>" in it must not end the script.
     page = page.replace("@DATA@", json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: the page cannot be written ({error.strerror}); choose another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, page)
 
 
 def _encode(shape: Shape) -> dict:
