@@ -84,7 +84,6 @@ class Quantizer:
         values = sample_values(low, high, edges, random_values, generator)
         return cls(edges, to_dtype(values, x.dtype), dims)
 
-    @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """Quantize.
 
@@ -102,8 +101,9 @@ class Quantizer:
         Source: equation 1.
         """
         self._check(x)
-        y = self._like(step_function(self._rows(x), self._table(self.edges), self._table(self.values)), x)
-        return y if y.stride() == x.stride() else torch.empty_like(x).copy_(y)
+        with torch.no_grad():  # as a decorator it stops torch.compile on Python 3.10
+            y = self._like(step_function(self._rows(x), self._table(self.edges), self._table(self.values)), x)
+            return y if y.stride() == x.stride() else torch.empty_like(x).copy_(y)
 
     @torch.no_grad()
     def indices(self, x: Tensor) -> Tensor:
