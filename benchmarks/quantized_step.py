@@ -20,7 +20,7 @@ from timing import compare, describe, machine, write_json
 from data_prep.builtin_shapes import builtin_items
 from data_prep.pipeline import prepare_shape
 from octree.augmentation import Distortion, clip, quantize
-from octree.batch_octree import leaf_patches
+from octree.batch_octree import build_octree
 from octree.mid_loss import MIDLoss, MIDTarget
 from octree.midnet import MIDNet, MIDNetConfig
 from octree.point_batch import PointBatch, collate
@@ -63,11 +63,7 @@ class Trainer:
 
     def step(self, batch: PointBatch) -> None:
         octree, leaf_of_point = self.network.octree(batch)
-        leaves = int(octree.nnum_nempty[octree.depth])
-        target = MIDTarget(
-            batch.index, octree.batch_id(octree.depth, nempty=True), leaf_patches(leaf_of_point, batch.patches, leaves)
-        )
-        features = self.network(octree)
+        features, target = self.network(octree), MIDTarget.of(batch, octree, leaf_of_point)
         loss = self.loss(features, target).total
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -76,9 +72,8 @@ class Trainer:
 
 
 def leaves_of(batches: list[PointBatch], config: MIDNetConfig, bins: int) -> float:
-    network = MIDNet(config)
-    counts = [int(network.octree(view(b, bins, seed))[0].nnum_nempty[-1]) for seed, b in enumerate(batches)]
-    return sum(counts) / sum(batch.batch_size for batch in batches)
+    octrees = (build_octree(view(b, bins, seed), config.depth, config.full_depth)[0] for seed, b in enumerate(batches))
+    return sum(int(octree.nnum_nempty[-1]) for octree in octrees) / sum(batch.batch_size for batch in batches)
 
 
 def main() -> None:

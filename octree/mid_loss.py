@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from ocnn.octree import Octree
 from torch import nn
 
+from octree.batch_octree import leaf_patches
 from octree.memory_bank import PatchMemory, ShapeMemory
 from octree.midnet import MIDFeatures
+from octree.point_batch import PointBatch
 
 TEMPERATURE = 0.1
 
@@ -27,6 +30,16 @@ class MIDTarget:
     index: torch.Tensor
     batch_id: torch.Tensor
     patch: torch.Tensor
+
+    @classmethod
+    def of(cls, batch: PointBatch, octree: Octree, leaf_of_point: torch.Tensor) -> MIDTarget:
+        """The target of a batch with patches and its octree, as :meth:`octree.midnet.MIDNet.octree` makes it."""
+        leaves = int(octree.nnum_nempty[octree.depth])
+        return cls(
+            index=batch.index,
+            batch_id=octree.batch_id(octree.depth, nempty=True),
+            patch=leaf_patches(leaf_of_point, batch.patches, leaves),
+        )
 
 
 @dataclass(frozen=True)

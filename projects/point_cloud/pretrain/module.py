@@ -12,7 +12,6 @@ import torch
 
 from octree import checkpoint as network_checkpoint
 from octree.augmentation import Distortion, clip, quantize
-from octree.batch_octree import leaf_patches
 from octree.mid_loss import MIDLoss, MIDLosses, MIDTarget
 from octree.midnet import MIDFeatures, MIDNet, MIDNetConfig
 from octree.point_batch import PointBatch
@@ -101,13 +100,7 @@ class MIDPretraining(pl.LightningModule):
         """One view of every shape against both memory banks."""
         batch = self.view(batch, self._generator())
         octree, leaf_of_point = self.network.octree(batch)
-        depth = octree.depth
-        features = self.network(octree)
-        target = MIDTarget(
-            index=batch.index,
-            batch_id=octree.batch_id(depth, nempty=True),
-            patch=leaf_patches(leaf_of_point, batch.patches, int(octree.nnum_nempty[depth])),
-        )
+        features, target = self.network(octree), MIDTarget.of(batch, octree, leaf_of_point)
         losses = self.loss(features, target)
         self._pending.append((MIDFeatures(features.shape.detach(), features.point.detach()), target))
         self._log_step(losses, octree, batch.batch_size)

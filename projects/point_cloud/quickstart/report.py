@@ -79,7 +79,7 @@ def _accuracy_table(settings: Settings, records: Sequence[Record]) -> list[str]:
 
 
 def _findings(settings: Settings, records: Sequence[Record]) -> list[str]:
-    """One line per comparison: in how many of the paired draws, and by how much, quantization is ahead."""
+    """One line per comparison: by how many points quantization is ahead, or behind, at every label ratio."""
     lines = []
     ours = ARMS[-1].name
     for other in (arm.name for arm in reversed(ARMS[:-1])):
