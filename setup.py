@@ -31,6 +31,7 @@ setup(
         "open3d>=0.19",
         "trimesh>=4.4",
         "h5py>=3.10",
+        "safetensors>=0.5",
         "numpy>=1.26",
         "scipy>=1.11",
         "scikit-learn>=1.4",
