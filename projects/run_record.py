@@ -6,7 +6,7 @@ import json
 import subprocess
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from pcrq import __version__
 from pcrq.errors import InputError
@@ -21,13 +21,14 @@ class Record:
 
     Args:
         arm: what was compared, as the report names it: "scratch", "MID", "MID + quantization", …
-        protocol: how it was measured: "linear, logistic regression", "kNN", …
-        metric: "accuracy", …
+        protocol: how it was measured: "linear, logistic regression", "lin", "ft", …
+        metric: "accuracy", "mIoU", …
         value: the number; accuracies are in [0, 1].
         ratio: part of the labels that the protocol could see, in (0, 1].
         seed: draw of labels and weights.
         store: name of the shape store, and ``digest`` its fingerprint.
         train_shapes, test_shapes: sizes of the splits that were used.
+        task: what the network was asked: "shape classification", "part segmentation", …; "" in older files.
         config: what else decides the number; plain values.
         seconds: how long it took.
         code: version of the software.
@@ -43,6 +44,7 @@ class Record:
     digest: str
     train_shapes: int
     test_shapes: int
+    task: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     code: str = ""
@@ -51,7 +53,7 @@ class Record:
     def key(self) -> tuple:
         """What two measurements of the same thing share."""
         config = json.dumps(self.config, sort_keys=True)
-        return (self.arm, self.protocol, self.metric, self.ratio, self.seed, self.digest, config)
+        return (self.task, self.arm, self.protocol, self.metric, self.ratio, self.seed, self.digest, config)
 
 
 def append_records(path: Path, records: list[Record]) -> None:
@@ -71,11 +73,22 @@ def read_records(path: Path) -> list[Record]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']!r}")
-        return [Record(**record) for record in content["records"]]
+        return [_checked(Record(**record)) for record in content["records"]]
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such results file") from error
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name a results.json that can") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not a results file of pcrq ({error}); move it away and measure again") from error
+
+
+def _checked(record: Record) -> Record:
+    """The record, if its fields have their types."""
+    for name, kind in get_type_hints(Record).items():
+        kinds = (int, float) if kind is float else get_origin(kind) or kind
+        if not isinstance(getattr(record, name), kinds):
+            raise TypeError(f"{name} {getattr(record, name)!r} of a record is no {kind.__name__}")
+    return record
 
 
 def code_version() -> str:

@@ -25,11 +25,30 @@ def test_records_are_appended_in_order(tmp_path):
 
 def test_a_key_names_what_was_measured_and_not_what_came_out():
     assert record(value=0.1, seconds=3).key == record(value=0.9).key
-    for change in ({"arm": "x"}, {"ratio": 0.2}, {"seed": 5}, {"digest": "y"}, {"config": {"bins": 8}}):
+    for change in ({"task": "t"}, {"arm": "x"}, {"ratio": 0.2}, {"seed": 5}, {"digest": "y"}, {"config": {"bins": 8}}):
         assert record(**change).key != record().key
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", json.dumps({"format": "other"}), '{"format": "pcrq-results"}'])
+def test_a_file_from_before_tasks_is_read(tmp_path):
+    path = tmp_path / "results.json"
+    append_records(path, [record()])
+    content = json.loads(path.read_text())
+    del content["records"][0]["task"]
+    path.write_text(json.dumps(content))
+    assert read_records(path) == [record(task="")]
+
+
+@pytest.mark.parametrize("change", [{"value": "high"}, {"seed": 0.5}, {"config": "bins 30"}, {"arm": None}])
+def test_a_record_whose_fields_have_other_types_is_refused(tmp_path, change):
+    path = tmp_path / "results.json"
+    append_records(path, [record(**change)])
+    with pytest.raises(InputError, match=f"results.json.*{next(iter(change))}"):
+        read_records(path)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", "[" * 100_000, json.dumps({"format": "other"}), '{"format": "pcrq-results"}']
+)
 def test_other_files_are_refused_and_left_alone(tmp_path, content):
     path = tmp_path / "results.json"
     path.write_text(content)
