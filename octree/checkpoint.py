@@ -1,4 +1,4 @@
-"""Read a pretrained network back from a training checkpoint, without Lightning and without running its code."""
+"""What a training checkpoint says about its network, read without Lightning and without running its code."""
 
 from __future__ import annotations
 
@@ -9,16 +9,24 @@ from pathlib import Path
 
 import torch
 
-from octree.midnet import MIDNet, MIDNetConfig
+from octree.midnet import MIDNet
 from pcrq.errors import InputError
 
 KEY = "midnet"
 PREFIX = "network."
 
 
-def describe(network: MIDNet) -> dict:
-    """What a training run adds to its checkpoints so that :func:`load_network` can rebuild the network."""
-    return {"version": 1, "config": network.hyper_parameters()}
+def describe(network: MIDNet, pretraining: dict | None = None) -> dict:
+    """What a training run adds to its checkpoints, under ``KEY``, so that the network can be rebuilt.
+
+    Args:
+        network: the network whose weights are in the checkpoint, their names preceded by ``PREFIX``.
+        pretraining: plain values that tell how it was pretrained: bins, epochs, store, …
+
+    Returns:
+        What :func:`octree.load_pretrained` reads; plain values.
+    """
+    return {"version": 1, "config": network.hyper_parameters(), "pretraining": dict(pretraining or {})}
 
 
 def weights_digest(network: MIDNet) -> str:
@@ -58,26 +66,3 @@ def _why_unreadable(path: Path, error: Exception) -> str:
         if file.read(2) == b"PK":  # a zip archive, as torch.save writes, without its end
             return "the checkpoint is cut short or damaged; copy it again"
     return "not a checkpoint; name a .ckpt that a training run wrote"
-
-
-def load_network(path: str | Path) -> MIDNet:
-    """The network of a pretraining checkpoint, in evaluation mode on the CPU.
-
-    Raises:
-        InputError: as :func:`load_checkpoint`, and where the file holds no MID-Net or one of another architecture.
-    """
-    checkpoint = load_checkpoint(path)
-    about = checkpoint.get(KEY)
-    if not isinstance(about, dict) or "state_dict" not in checkpoint:
-        raise InputError(f"{path}: a checkpoint, but not of a MID-Net; pretrain one with projects.point_cloud.pretrain")
-    try:
-        network = MIDNet(MIDNetConfig(**about["config"]))
-        weights = {
-            name.removeprefix(PREFIX): tensor
-            for name, tensor in checkpoint["state_dict"].items()
-            if name.startswith(PREFIX)
-        }
-        network.load_state_dict(weights)
-    except (KeyError, TypeError, RuntimeError, InputError) as error:
-        raise InputError(f"{path}: the weights do not fit this version's MID-Net ({error}); pretrain again") from error
-    return network.eval()

@@ -25,7 +25,9 @@ def register(commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("store", type=Path, metavar="STORE.h5", help="shapes with categories, train and test splits")
-    parser.add_argument("--checkpoint", type=Path, required=True, metavar="CKPT", help="of a pretraining run")
+    parser.add_argument(
+        "--checkpoint", type=Path, required=True, metavar="CKPT", help="of a pretraining run, or an exported folder"
+    )
     parser.add_argument(
         "--ratios", type=label_ratios, default=[0.05, 0.1, 0.2, 0.5, 1.0], metavar="R,R,…",
         help="parts of the labels, separated by commas (default 0.05,0.1,0.2,0.5,1)",
@@ -39,10 +41,12 @@ def register(commands) -> None:
         "first labels of every category, as in the paper's table 6",
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, … (default: a GPU where there is one)")
-    parser.add_argument("--name", default="pretrained", help="of the network, in the results")
+    parser.add_argument(
+        "--name", help="of the network, in the results (default: MID or MID + quantization, as it was pretrained)"
+    )
     parser.add_argument(
         "--out", type=Path, default=None, metavar="DIR", help="run folder whose results.json takes the numbers"
-        " (default: that of the checkpoint)",
+        " (default: that of the checkpoint, or the folder around an exported one)",
     )  # fmt: skip
     parser.set_defaults(run=run)
 
@@ -54,26 +58,31 @@ def label_ratios(text: str) -> list[float]:
         raise argparse.ArgumentTypeError(f"{text!r}: give numbers separated by commas") from error
 
 
+def run_folder(checkpoint: Path) -> Path:
+    """Where the numbers of a network belong; not in the folder of an exported one, which holds nothing else."""
+    inside = checkpoint.parent.name == "checkpoints" or checkpoint.suffix.lower() == ".safetensors"
+    return checkpoint.parent.parent if inside else checkpoint.parent
+
+
 def run(args: argparse.Namespace) -> None:
     """Probe, record, and print a line per ratio."""
     import numpy as np
     from tqdm import tqdm
 
-    from octree.checkpoint import load_network
+    from octree.pretrained import load_pretrained, pretraining_arm
     from octree.shape_store import ShapeStore
     from pcrq.errors import InputError
     from projects.device import choose_device
     from projects.point_cloud.probe import probe
 
-    network, store = load_network(args.checkpoint).to(choose_device(args.device)), ShapeStore(args.store)
-    parents = args.checkpoint.parents
-    folder = args.out or parents[parents[0].name == "checkpoints"]
+    network, store = load_pretrained(args.checkpoint).to(choose_device(args.device)), ShapeStore(args.store)
+    folder = args.out or run_folder(args.checkpoint)
     if not folder.is_dir():
         raise InputError(f"{folder}: not a folder; create it or choose another --out")
     records = probe(
         network,
         store,
-        arm=args.name,
+        arm=args.name or pretraining_arm(network.pretraining),
         results=folder / "results.json",
         ratios=args.ratios,
         seeds=args.seeds,

@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from octree.checkpoint import load_network
+from octree.pretrained import load_pretrained
 from octree.shape_store import ShapeStoreWriter
 from projects.point_cloud.pretrain.cli import main
 
@@ -127,9 +127,11 @@ def test_without_held_out_shapes_knn_leaves_each_out(store_path, tmp_path):
 def test_a_checkpoint_gives_back_its_network(store_path, tmp_path):
     fit(store_path, tmp_path, "--trainer.max_epochs=1")
     path = tmp_path / "checkpoints/last.ckpt"
-    network = load_network(path)
+    network = load_pretrained(path)
     saved = torch.load(path, weights_only=True)["state_dict"]
     assert network.config.depth == 4
+    quantization = {"bins": 30, "random_edges": True, "random_values": True}
+    assert network.pretraining == {**quantization, "epochs": 1, "store": "toy.h5", "shapes": 8, "seed": 0}
     assert all(torch.equal(value, saved[f"network.{name}"]) for name, value in network.state_dict().items())
 
 
@@ -257,7 +259,7 @@ def test_the_tiny_configuration_runs(store_path, tmp_path):
     options = ["--data.workers=0", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"]
     command = ["fit", "--config", str(CONFIGS / "tiny.yaml"), f"--data.store={store_path}", f"--run_dir={tmp_path}"]
     assert main([*command, *options, "--trainer.accelerator=cpu"]) == 0
-    assert load_network(tmp_path / "checkpoints/last.ckpt").config.nempty
+    assert load_pretrained(tmp_path / "checkpoints/last.ckpt").config.nempty
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import torch
 
 from octree.checkpoint import describe
 from octree.midnet import MIDNet, MIDNetConfig
+from octree.pretrained import save_pretrained
 from projects.cli import main
 from projects.run_record import read_records
 
@@ -96,3 +97,13 @@ def test_bad_options_are_named(store_path, checkpoint, capsys, options, word):
     assert status == 2
     assert word in capsys.readouterr().err
     assert not (checkpoint.parent / "results.json").exists()
+
+
+def test_a_network_is_named_by_how_it_was_pretrained(store_path, tmp_path):
+    network = MIDNet(MIDNetConfig(depth=4, full_depth=1, width=16, blocks=1, nempty=True))
+    network.pretraining = {"bins": 30}
+    exported = save_pretrained(network, tmp_path / "network")
+    for path in (exported, exported / "model.safetensors"):  # the results lie beside the exported folder, not in it
+        assert main(["probe", str(store_path), "--checkpoint", str(path), "--ratios", "1", "--seeds", "1"]) == 0
+        assert [record.arm for record in read_records(tmp_path / "results.json")] == ["MID + quantization"]
+    assert len(list(exported.iterdir())) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import lightning.pytorch as pl
@@ -124,7 +124,7 @@ class MIDPretraining(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Add what rebuilds the network without this class, and what a resumed run must have in common."""
-        checkpoint[network_checkpoint.KEY] = network_checkpoint.describe(self.network)
+        checkpoint[network_checkpoint.KEY] = network_checkpoint.describe(self.network, self._pretraining())
         checkpoint["resume"] = self._common()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
@@ -136,6 +136,17 @@ class MIDPretraining(pl.LightningModule):
                 f"{self.trainer.ckpt_path}: trained with another {', '.join(different)}; resume with the same, or "
                 "start anew in another --run_dir"
             )
+
+    def _pretraining(self) -> dict[str, Any]:
+        """How the network was pretrained up to now; it goes with the network wherever that goes."""
+        data = self.trainer.datamodule
+        return {
+            **asdict(self.quantization),
+            "epochs": self.current_epoch + 1,
+            "store": data.store.path.name,
+            "shapes": len(data.indices),
+            "seed": self.seed,
+        }
 
     def _common(self) -> dict[str, Any]:
         """What a run and its continuation have in common, by the words of the options."""

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from data_prep.builtin_shapes import builtin_items, class_names, part_names
 from data_prep.run import prepare
-from octree.checkpoint import load_network
 from octree.midnet import MIDNet, MIDNetConfig
+from octree.pretrained import load_pretrained
 from octree.shape_store import ShapeStore
 from projects.point_cloud.probe import probe
 from projects.point_cloud.quickstart import figures
@@ -51,7 +51,7 @@ def quickstart(folder: Path, settings: Settings) -> Path:
     records = []
     for arm in ARMS:
         records += probe(
-            load_network(checkpoints[arm.name]) if arm.folder else _untrained(settings),
+            load_pretrained(checkpoints[arm.name]) if arm.folder else _untrained(settings),
             store,
             arm=arm.name,
             results=folder / "results.json",
