@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from data_prep.pipeline import Pipeline
-    from data_prep.run import Summary
+    from data_prep.run import Refusal, Summary
 
 _SHOWN = 5  # refused shapes named in the summary
 
@@ -56,9 +57,15 @@ def print_summary(summary: Summary) -> None:
         print(f"prepared {summary.prepared} shapes in {summary.seconds:.1f} s, {rate:.1f} a second", end="")
         before = summary.shapes + len(summary.refused) - summary.prepared
         print(f"; {before} were finished before" if before else "")
-    if summary.refused:
-        print(f"refused {len(summary.refused)}, all listed in {summary.refused_list}:")
-        for refusal in summary.refused[:_SHOWN]:
-            print(f"  {refusal.id}: {refusal.reason}")
-        if len(summary.refused) > _SHOWN:
-            print(f"  and {len(summary.refused) - _SHOWN} more")
+    print_refused(summary.refused, summary.refused_list)
+
+
+def print_refused(refused: Sequence[Refusal], refused_list: Path | None) -> None:
+    """Print the first of the shapes that could not be used, and where all are listed; nothing where there are none."""
+    if not refused:
+        return
+    print(f"refused {len(refused)}, all listed in {refused_list}:")
+    for refusal in refused[:_SHOWN]:
+        print(f"  {refusal.id}: {refusal.reason}")
+    if len(refused) > _SHOWN:
+        print(f"  and {len(refused) - _SHOWN} more")

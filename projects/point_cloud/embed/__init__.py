@@ -1,0 +1,1 @@
+"""Features of meshes and of stored shapes, and what lies near what."""
