@@ -1,0 +1,48 @@
+"""The report as rows for further computing: one row per table, method, column and metric."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from projects.report.measured import Cell, Sheet
+from projects.whole_file import write_text
+
+HEADER = ("table", "row", "column", "metric", "part", "paper", "mean", "std", "seeds", "store", "digest")
+
+
+def save_csv(sheets: Sequence[Sheet], path: Path) -> None:
+    """Write one table, as measured on one or more stores, to a CSV file.
+
+    Numbers are in percent; ``column`` is a label ratio in (0, 1] or a name; ``part`` is empty for a cell of the table
+    and names the category of a part of it; what was not measured, or is not in the paper, is empty.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADER)
+    for sheet in sheets:
+        writer.writerows(_rows(sheet))
+    write_text(path, text.getvalue())
+
+
+def _rows(sheet: Sheet) -> Iterator[tuple]:
+    number, about = sheet.table.number, (sheet.store, sheet.digest)
+    for block in sheet.table.blocks:
+        for row in sheet.rows:
+            for column in sheet.columns:
+                paper, cell = sheet.table.paper(block, row, column), sheet.cells.get((block.name, row, column))
+                if paper is not None or cell is not None:
+                    yield (number, row, column, block.name, "", paper, *_numbers(cell), *about)
+    for (metric, row, column, part), cell in sheet.part_cells.items():
+        yield (number, row, column, metric, part, None, *_numbers(cell), *about)
+
+
+def _numbers(cell: Cell | None) -> tuple:
+    if cell is None:
+        return (None, None, 0)
+    return (round(cell.mean, 4), None if cell.deviation is None else round(cell.deviation, 4), cell.seeds)

@@ -1,0 +1,15 @@
+"""The rows of the point-cloud tables: pretraining and protocol, in the paper's words."""
+
+from __future__ import annotations
+
+from projects.run_record import Record
+
+PROTOCOLS = ("lin", "ft", "scratch")
+METHODS = {"MID": "MID-FC", "MID + quantization": "Ours"}
+
+
+def point_cloud_row(record: Record) -> str:
+    """The row of a record; a network that the paper does not have gets a row of its own name."""
+    if record.arm == record.protocol == "scratch":
+        return "Scratch"
+    return f"{METHODS.get(record.arm, record.arm)} ({record.protocol})"
