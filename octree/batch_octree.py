@@ -11,7 +11,7 @@ from ocnn.octree import Octree, Points
 
 from octree.point_batch import PointBatch
 
-_BELOW_ONE = 1 - 2**-20  # ocnn's cube is half open: a coordinate of exactly 1 would wrap round to the other side
+BELOW_ONE = 1 - 2**-20  # ocnn's cube is half open: a coordinate of exactly 1 would wrap round to the other side
 _ROUNDING = 1e-4
 
 
@@ -35,7 +35,7 @@ def build_octree(batch: PointBatch, depth: int, full_depth: int = 2) -> tuple[Oc
     if not (batch.points.abs() <= 1 + _ROUNDING).all():
         raise ValueError("points must lie in [-1, 1]; normalise the shapes, and clip after an augmentation")
     points = Points(
-        batch.points.clamp(-1, _BELOW_ONE),
+        batch.points.clamp(-1, BELOW_ONE),
         batch.normals,
         batch_id=batch.batch_id,
         batch_size=int(batch.batch_id[-1]) + 1,  # what Points checks; the last clouds may own no point

@@ -17,7 +17,7 @@ from torch import nn
 
 from octree.batch_octree import build_neighbours, build_octree
 from octree.hrnet import STAGES, BackboneFeatures, HRNet, max_pool_to, upsample_to
-from octree.interpolation import interpolate_to_children
+from octree.interpolation import interpolate_at_points, interpolate_to_children
 from octree.pair_convolution import use_pair_convolution
 from octree.point_batch import PointBatch
 from pcrq import InputError
@@ -156,6 +156,25 @@ class PointHead(nn.Module):
 
     def forward(self, features: BackboneFeatures, octree: Octree) -> torch.Tensor:
         """(L, out_channels), one row per non-empty leaf."""
+        branches, leaves = self._hidden_parts(features, octree)
+        return self._output(interpolate_to_children(branches, octree, octree.depth - 1, self.nempty) + leaves)
+
+    def at_points(
+        self, features: BackboneFeatures, octree: Octree, points: torch.Tensor, leaf_of_point: torch.Tensor
+    ) -> torch.Tensor:
+        """(N, out_channels), one row per point: the branches are interpolated, the leaf's own features copied.
+
+        Args:
+            features, octree: of the same batch.
+            points: (N, 3) the coordinates that the octree was built from.
+            leaf_of_point: (N,) int64 non-empty leaf of every point.
+        """
+        branches, leaves = self._hidden_parts(features, octree)
+        branches = interpolate_at_points(branches, octree, octree.depth - 1, points, leaf_of_point, self.nempty)
+        return self._output(branches + leaves[leaf_of_point])
+
+    def _hidden_parts(self, features: BackboneFeatures, octree: Octree) -> tuple[torch.Tensor, torch.Tensor]:
+        """The hidden layer's share of the branches, one level above the leaves, and of the non-empty leaves."""
         depth = octree.depth
         *branch_weights, leaf_weight = self.hidden.weight.split(self.split, dim=1)
         hidden = None
@@ -165,7 +184,9 @@ class PointHead(nn.Module):
                 part = part + upsample_to(hidden, octree, depth - 2 - level, depth - 1 - level, self.nempty)
             hidden = part
         leaves = features.leaves if self.nempty else octree_depad(features.leaves, octree, depth)
-        hidden = interpolate_to_children(hidden, octree, depth - 1, self.nempty) + F.linear(leaves, leaf_weight)
+        return hidden, F.linear(leaves, leaf_weight)
+
+    def _output(self, hidden: torch.Tensor) -> torch.Tensor:
         return self.out(torch.relu(self.norm(hidden)))
 
 

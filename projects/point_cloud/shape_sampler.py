@@ -11,9 +11,8 @@ from torch.utils.data import Sampler
 class ShapeSampler(Sampler[int]):
     """Shuffle the shapes anew every epoch and deal them to the processes in whole batches.
 
-    Every shape comes at least once an epoch. Where the number of shapes is no multiple of the global batch, the
-    first shapes of the epoch's order come again to fill the last batch, so that all processes take the same number
-    of full batches.
+    All processes take the same number of full batches. An epoch that needs more shapes than there are goes on with
+    another order of all of them.
 
     Args:
         shapes: number of shapes.
@@ -21,14 +20,22 @@ class ShapeSampler(Sampler[int]):
         seed: draws the orders.
         rank, world_size: this process among all.
         batches_done: batches that each process has taken already, over all epochs; the first pass starts there.
+        batches: batches of each process in an epoch; None for as many as it takes to see every shape once.
     """
 
     def __init__(
-        self, shapes: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, batches_done: int = 0
+        self,
+        shapes: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        batches_done: int = 0,
+        batches: int | None = None,
     ):
         self.shapes, self.batch_size, self.seed = shapes, batch_size, seed
         self.rank, self.world_size = rank, world_size
-        self.batches = -(-shapes // (batch_size * world_size))
+        self.batches = -(-shapes // (batch_size * world_size)) if batches is None else batches
         self.start_epoch, self.start_batch = divmod(batches_done, self.batches)
         self.epoch = self.start_epoch
 
@@ -41,8 +48,8 @@ class ShapeSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(self.shapes, generator=generator)
         total = self.batches * self.batch_size * self.world_size
-        mine = order.repeat(-(-total // self.shapes))[:total].view(self.batches, self.world_size, self.batch_size)
+        orders = [torch.randperm(self.shapes, generator=generator) for _ in range(-(-total // self.shapes))]
+        mine = torch.cat(orders)[:total].view(self.batches, self.world_size, self.batch_size)
         skip = self.start_batch if self.epoch == self.start_epoch else 0
-        return iter(mine[skip:, self.rank].flatten().tolist())
+        return map(int, mine[skip:, self.rank].flatten())

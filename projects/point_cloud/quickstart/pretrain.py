@@ -21,12 +21,12 @@ from tqdm import tqdm
 
 from octree.checkpoint import load_checkpoint
 from octree.midnet import MIDNetConfig
-from projects.point_cloud.pretrain.cli import CHECKPOINT_DEFAULTS, TRAINER_DEFAULTS
 from projects.point_cloud.pretrain.data import PretrainData
 from projects.point_cloud.pretrain.knn_callback import KNNAccuracy
 from projects.point_cloud.pretrain.module import MIDPretraining, Optimization, Quantization
 from projects.point_cloud.pretrain.throughput import Throughput
 from projects.point_cloud.quickstart.settings import Arm, Settings
+from projects.training_cli import CHECKPOINT_DEFAULTS, TRAINER_DEFAULTS
 
 
 def pretrain_arms(arms: Sequence[Arm], store: Path, runs: Path, settings: Settings) -> dict[str, Path]:

@@ -1,0 +1,240 @@
+"""Training on labels, from a pretrained backbone or from nothing: what classification and segmentation share.
+
+The numbers are those of O-CNN's scripts for ModelNet40 and ShapeNet Part (microsoft/O-CNN, tensorflow/script), which
+tables 6 and 7 of the paper follow.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from ocnn.octree import Octree
+from torch import nn
+
+from octree.augmentation import Distortion, clip
+from octree.batch_octree import build_neighbours, build_octree
+from octree.checkpoint import weights_digest
+from octree.midnet import MIDNet, MIDNetConfig
+from octree.point_batch import PointBatch
+from octree.pretrained import load_pretrained, pretraining_arm
+from pcrq.errors import InputError
+
+KEY = "fine_tuning"
+"""The entry of a checkpoint that marks it as one of these runs."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How training shapes are distorted; see octree.augmentation.Distortion.
+
+    Args:
+        angle: rotation about y by up to so many degrees.
+        shift: move every axis by up to this part of the diameter.
+        scale: one factor for all axes in [1 - scale, 1 + scale].
+    """
+
+    angle: int = 5
+    shift: float = 0.125
+    scale: float = 0.25
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Stochastic gradient descent with momentum 0.9, its length in proportion to the number of labels.
+
+    Args:
+        iterations: steps with all labels; with fewer, iterations · ratio · multiple.
+        multiples: pairs (ratio, multiple), ascending: up to this ratio the steps are multiplied so.
+        least_iterations: never fewer steps than this.
+        learning_rate: of new layers, at the start.
+        milestones: parts of the run after which the rate is divided by ten.
+        weight_decay: on all weights.
+
+    Raises:
+        InputError: a number is out of range.
+    """
+
+    iterations: int = 100_000
+    multiples: list[tuple[float, int]] = field(default_factory=list)
+    least_iterations: int = 1
+    learning_rate: float = 0.1
+    milestones: list[float] = field(default_factory=lambda: [0.4, 0.6, 0.8])
+    weight_decay: float = 5e-4
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1 or self.least_iterations < 1:
+            raise InputError(f"iterations {self.iterations}, least_iterations {self.least_iterations}: at least 1")
+        if not all(0 < milestone <= 1 for milestone in self.milestones):
+            raise InputError(f"milestones {self.milestones}: parts of the run, so numbers above 0 and up to 1")
+
+    def steps(self, ratio: float) -> int:
+        """Steps of a run that sees this part of the labels."""
+        multiple = next((multiple for upper, multiple in self.multiples if ratio <= upper), 1)
+        return max(self.least_iterations, math.floor(self.iterations * ratio * multiple + 1e-6))
+
+
+class FineTuning(pl.LightningModule):
+    """Train a network whose backbone is pretrained, or not, on labelled shapes.
+
+    Args:
+        protocol: "ft" trains everything, what is pretrained with a tenth of the learning rate; "lin" trains the head
+            on a frozen backbone; "scratch" trains everything, nothing is pretrained.
+        pretrained: checkpoint or exported folder of the pretrained network, for "ft" and "lin".
+        arm: what the results call the pretraining; empty for what the checkpoint says.
+        network: the architecture; None for that of the pretrained network.
+        view: how training shapes are distorted.
+        schedule: how long and how fast to train.
+        seed: draws every distortion.
+
+    Raises:
+        InputError: the options contradict each other, or the pretrained network cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        protocol: Literal["ft", "lin", "scratch"] = "ft",
+        pretrained: Path | None = None,
+        arm: str = "",
+        network: MIDNetConfig | None = None,
+        view: View = View(),
+        schedule: Schedule = Schedule(),
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.protocol, self.view, self.schedule, self.seed = protocol, view, schedule, seed
+        self.pretrained = self._pretrained_network(pretrained, network)
+        self.config = network or (self.pretrained.config if self.pretrained else MIDNetConfig())
+        self.arm = arm or (pretraining_arm(self.pretrained.pretraining) if self.pretrained else "scratch")
+
+    def _pretrained_network(self, path: Path | None, network: MIDNetConfig | None) -> MIDNet | None:
+        """The network to start from, kept out of this module's own parameters."""
+        if self.protocol == "scratch":
+            return None
+        if path is None:
+            raise InputError(
+                f"protocol {self.protocol}: needs a pretrained network; name its checkpoint by --model.pretrained, or "
+                "choose --model.protocol scratch"
+            )
+        pretrained = load_pretrained(path)
+        if network is not None and _backbone(network) != _backbone(pretrained.config):
+            raise InputError(
+                f"{path}: a network of {_backbone(pretrained.config)}, but --model.network says {_backbone(network)}; "
+                "leave --model.network out to take the checkpoint's"
+            )
+        return pretrained
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "pretrained":  # a module that is not to be trained, moved or saved with this one
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    # What the two tasks differ in.
+
+    def make_network(self) -> nn.Module:
+        """The network for the data that is known now, with ``backbone``, ``head`` and ``take_over(MIDNet)``."""
+        raise NotImplementedError
+
+    def new_layers(self) -> nn.Module:
+        """The part of the network that trains with the full learning rate under "ft"."""
+        raise NotImplementedError
+
+    @property
+    def head_only(self) -> bool:
+        """Whether the backbone is frozen."""
+        return self.protocol == "lin"
+
+    # What they share.
+
+    def setup(self, stage: str) -> None:
+        """Make the network, now that the number of classes is known."""
+        if hasattr(self, "network"):
+            return
+        self.network = self.make_network()
+        if self.pretrained is not None:
+            self.network.take_over(self.pretrained)
+        if self.head_only:
+            self.network.backbone.requires_grad_(False)
+
+    def distort(self, batch: PointBatch) -> PointBatch:
+        """Draw a view of every training shape."""
+        distortion = Distortion.sample(
+            batch.batch_size,
+            angle=self.view.angle,
+            shift=self.view.shift,
+            scale=self.view.scale,
+            uniform_scale=True,
+            device=batch.points.device,
+            generator=self._generator(),
+        )
+        return clip(distortion(batch))
+
+    def octree(self, batch: PointBatch) -> tuple[Octree, torch.Tensor]:
+        """The octree of a batch, and the (N,) non-empty leaf of every point."""
+        octree, leaf_of_point = build_octree(batch, self.config.depth, self.config.full_depth)
+        build_neighbours(octree, self.config.nempty)
+        return octree, leaf_of_point
+
+    def configure_optimizers(self) -> dict:
+        """SGD with two learning rates, divided by ten at the milestones."""
+        options, steps = self.schedule, self.trainer.max_steps
+        new = {id(weight) for weight in self.new_layers().parameters()}
+        trained = [weight for weight in self.network.parameters() if weight.requires_grad]
+        rate = options.learning_rate
+        groups = [
+            {"params": [weight for weight in trained if id(weight) in new], "lr": rate},
+            {
+                "params": [weight for weight in trained if id(weight) not in new],
+                "lr": rate if self.protocol == "scratch" else rate / 10,
+            },
+        ]
+        optimizer = torch.optim.SGD(
+            [group for group in groups if group["params"]], momentum=0.9, weight_decay=options.weight_decay
+        )
+        milestones = [round(part * steps) for part in options.milestones]
+        scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, gamma=0.1)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        """Add what a resumed run must have in common."""
+        checkpoint[KEY] = self.common()
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """Refuse to go on in another way."""
+        before, now = checkpoint.get(KEY, {}), self.common()
+        different = [name for name in now if before.get(name) != now[name]]
+        if different:
+            raise InputError(
+                f"{self.trainer.ckpt_path}: trained with another {', '.join(different)}; resume with the same, or "
+                "start anew in another --run_dir"
+            )
+
+    def common(self) -> dict[str, Any]:
+        """What decides the result besides seed and labels, as plain values."""
+        data = self.trainer.datamodule
+        return {
+            "weights": weights_digest(self.pretrained) if self.pretrained else "",
+            "pretraining": self.pretrained.pretraining if self.pretrained else {},
+            "network": asdict(self.config),
+            "view": asdict(self.view),
+            "schedule": {**asdict(self.schedule), "multiples": [list(pair) for pair in self.schedule.multiples]},
+            "steps": self.trainer.max_steps,
+            "batch_size": data.batch_size * self.trainer.world_size,
+        }
+
+    def _generator(self) -> torch.Generator:
+        """The random numbers of this step: independent of what ran before, so that a resumed run is exact."""
+        step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        state = np.random.SeedSequence([self.seed, step, self.trainer.global_rank]).generate_state(1, np.uint64)
+        return torch.Generator(self.device).manual_seed(int(state[0] >> 1))
+
+
+def _backbone(config: MIDNetConfig) -> dict[str, Any]:
+    """The part of an architecture that is taken over."""
+    return {name: value for name, value in asdict(config).items() if not name.endswith("_channels")}

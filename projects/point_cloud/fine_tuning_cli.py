@@ -1,0 +1,94 @@
+"""The command line of a training on labels: fit, test on all test shapes, record."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import lightning.pytorch as pl
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser
+
+from projects.point_cloud.fine_tuning import KEY, FineTuning, Schedule
+from projects.point_cloud.labelled_data import LabelledData
+from projects.run_record import Record, append_records, code_version, read_records
+from projects.training_cli import TrainingCLI
+
+_log = logging.getLogger(__name__)
+
+
+class FineTuningCLI(TrainingCLI):
+    """``fit`` trains for as many steps as the labels allow, tests, and writes RUN_DIR/results.json."""
+
+    checkpoint_key = KEY
+    task: str
+    """Name in the run record."""
+    model: FineTuning
+    datamodule: LabelledData
+
+    def __init__(
+        self, model: type[pl.LightningModule], data: type[pl.LightningDataModule], args: list[str] | None = None
+    ):
+        self._started = time.perf_counter()
+        super().__init__(model, data, args)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The test shapes are looked at once, at the end."""
+        super().add_arguments_to_parser(parser)
+        parser.set_defaults({"trainer.max_epochs": 1, "trainer.limit_val_batches": 0})
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Derive the number of steps from the label ratio, unless it is given."""
+        super().parse_arguments(parser, args)
+        config = self.config.fit
+        if config.trainer.max_steps == -1:
+            schedule = config.model.schedule
+            values = schedule.as_dict() if hasattr(schedule, "as_dict") else vars(schedule)
+            config.trainer.max_steps = Schedule(**values).steps(config.data.ratio)
+
+    def before_fit(self) -> None:
+        """Say what is about to run, or that it was finished before."""
+        data, model, run = self.datamodule, self.model, Path(self.config_init.fit.run_dir)
+        _log.info(
+            "%s: %s, %s, %d of the training shapes (%g %%), %d test shapes, %d steps on %s; everything goes to %s",
+            data.store.path,
+            model.arm,
+            model.protocol,
+            len(data.train),
+            100 * data.ratio,
+            len(data.test),
+            self.trainer.max_steps,
+            self.device_name(),
+            run,
+        )
+
+    def after_fit(self) -> None:
+        """Test, and record what was found."""
+        self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
+        if not self.trainer.is_global_zero:
+            return
+        data, model = self.datamodule, self.model
+        records = [
+            Record(
+                task=self.task,
+                arm=model.arm,
+                protocol=model.protocol,
+                metric=metric,
+                value=value,
+                ratio=data.ratio,
+                seed=model.seed,
+                store=data.store.path.name,
+                digest=data.store.digest,
+                train_shapes=len(data.train),
+                test_shapes=len(data.test),
+                config=model.common(),
+                seconds=round(time.perf_counter() - self._started, 1),
+                code=code_version(),
+            )
+            for metric, value in model.measured().items()
+        ]
+        results = Path(self.config_init.fit.run_dir) / "results.json"
+        known = {record.key for record in read_records(results)} if results.exists() else set()
+        append_records(results, [record for record in records if record.key not in known])
+        found = ", ".join(f"{record.metric} {100 * record.value:.1f} %" for record in records)
+        _log.info("%s; recorded in %s", found, results)

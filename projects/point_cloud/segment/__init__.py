@@ -1,0 +1,1 @@
+"""Segmentation of shapes into parts: ShapeNet Part, table 7 of the paper."""

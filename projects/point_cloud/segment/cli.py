@@ -1,0 +1,33 @@
+"""The command line of segmentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from projects.point_cloud.fine_tuning_cli import FineTuningCLI
+from projects.point_cloud.labelled_data import SegmentationData
+from projects.point_cloud.segment.module import Segmentation
+from projects.training_cli import run_training
+
+
+class SegmentCLI(FineTuningCLI):
+    """``python -m projects.point_cloud.segment fit``"""
+
+    program = "segment"
+    module = "projects.point_cloud.segment"
+    task = "part segmentation"
+    description = """\
+Train a network that segments the shapes of one category into parts, test it and record it.
+
+"ft" starts from a pretrained backbone, "lin" trains two layers on a frozen one, "scratch" starts from nothing. The
+options that matter are explained in projects/point_cloud/README.md; the others are Lightning's.
+"""
+    default_run_dir = Path("runs/segment")
+
+    def __init__(self, args: list[str] | None = None):
+        super().__init__(Segmentation, SegmentationData, args)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    return run_training(SegmentCLI, args)

@@ -1,0 +1,202 @@
+"""What the command lines of all trainings share: a run folder, safe checkpoints, and errors of one line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
+
+import lightning.pytorch as pl
+import yaml
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from octree.checkpoint import load_checkpoint
+from pcrq.errors import InputError
+
+TRAINER_DEFAULTS = {
+    "use_distributed_sampler": False,  # our own samplers deal the samples to the processes
+    "log_every_n_steps": 10,
+    "enable_model_summary": False,
+}
+
+CHECKPOINT_DEFAULTS = {
+    "filename": "last",  # one file, always replaced by a newer whole one, also in a folder that was moved
+    "enable_version_counter": False,
+}
+
+
+class TrainingCLI(LightningCLI):
+    """``fit`` with everything of a run under one folder.
+
+    RUN_DIR/checkpoints/last.ckpt is what ``--ckpt_path last`` resumes from; RUN_DIR/logs holds the metrics and the
+    configuration of every start. A subclass names itself and adds its own arguments.
+
+    Args:
+        model, data: the classes whose arguments become options.
+        args: the words of the command line; those of the process for None.
+    """
+
+    program: str
+    """Name in messages, such as "pretrain"."""
+    module: str
+    """What follows ``python -m``."""
+    description: str
+    default_run_dir: Path
+    checkpoint_key: str
+    """An entry that only checkpoints of this kind of run have."""
+
+    def __init__(
+        self, model: type[pl.LightningModule], data: type[pl.LightningDataModule], args: list[str] | None = None
+    ):
+        super().__init__(
+            model,
+            data,
+            seed_everything_default=0,
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults=TRAINER_DEFAULTS,
+            parser_kwargs={
+                "prog": f"python -m {self.module}",
+                "description": self.description.splitlines()[0],
+                "fit": {"description": self.description},
+            },
+            args=args,
+        )
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """A parser whose errors are one line."""
+        parser = super().init_parser(**kwargs)
+        parser.error = self._one_line_error
+        return parser
+
+    def _one_line_error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """One line instead of the usage of a hundred options."""
+        print_error(self.program, message)
+        sys.exit(2)
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Runs only fit; what is measured is measured at their end."""
+        return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The run folder, checkpoints, and one seed for everything."""
+        parser.add_argument("--run_dir", type=Path, default=self.default_run_dir, help="folder for all files of a run")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults({f"checkpoint.{name}": value for name, value in CHECKPOINT_DEFAULTS.items()})
+        parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Put the checkpoints into the run folder, and look into the one to resume from before Lightning does."""
+        super().parse_arguments(parser, args)
+        config = self.config.fit
+        if config.checkpoint.dirpath is None:
+            config.checkpoint.dirpath = str(Path(config.run_dir) / "checkpoints")
+        last = Path(config.checkpoint.dirpath) / "last.ckpt"
+        if config.ckpt_path is None and last.exists():
+            raise InputError(
+                f"{config.run_dir}: holds a run; go on with it by --ckpt_path last, or name another --run_dir"
+            )
+        if config.ckpt_path == "last":
+            config.ckpt_path = str(last) if last.exists() else None  # None: the run did not get to its first checkpoint
+        if config.ckpt_path is not None and self.checkpoint_key not in load_checkpoint(config.ckpt_path):
+            raise InputError(
+                f"{config.ckpt_path}: not a checkpoint of a {self.program} run; name one that such a run wrote"
+            )
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A trainer that logs into the run folder unless the configuration names loggers."""
+        config = self.config_init.fit
+        try:
+            Path(config.run_dir).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{config.run_dir}: cannot be a run folder ({error.strerror}); choose another") from error
+        if config.trainer.logger is None:
+            kwargs["logger"] = default_loggers(config.run_dir)
+        return super().instantiate_trainer(default_root_dir=config.run_dir, **kwargs)
+
+    def device_name(self) -> str:
+        """Where the run computes, for its first line."""
+        device, count = self.trainer.strategy.root_device, self.trainer.world_size
+        return f"{device} and {count - 1} more" if count > 1 else str(device)
+
+
+def default_loggers(folder: Path) -> list[Logger]:
+    """CSV always, TensorBoard where it is installed, both under FOLDER/logs; every start gets a new version."""
+    csv = CSVLogger(folder, name="logs")
+    if find_spec("tensorboard") is None:
+        return [csv]
+    return [csv, TensorBoardLogger(folder, name="logs", version=csv.version)]
+
+
+def run_training(cli: type[TrainingCLI], args: list[str] | None = None) -> int:
+    """Run a command line of trainings; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    try:
+        with quiet_libraries():
+            os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # checkpoints are data, whoever loads them
+            check_configurations(sys.argv[1:] if args is None else args)
+            cli(args=args)
+    except (InputError, MisconfigurationException) as error:
+        print_error(cli.program, str(error))
+        return 2
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, KeyboardInterrupt):  # what Lightning turns Ctrl-C into
+            raise
+        message = "interrupted; --ckpt_path last goes on from the last checkpoint"
+        print(f"\n{cli.program}: {message}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def print_error(program: str, message: str) -> None:
+    """One line on standard error."""
+    print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
+
+
+def check_configurations(args: list[str]) -> None:
+    """Look into the configuration files before they are parsed, for errors that name them.
+
+    Raises:
+        InputError: a file is missing, or not YAML.
+    """
+    for flag, value in zip(args, [*args[1:], ""], strict=True):
+        name, _, attached = flag.partition("=")
+        if name not in ("--config", "-c"):
+            continue
+        path = Path(attached or value)
+        try:
+            if not isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict):
+                raise InputError(f"{path}: not a configuration; see projects/point_cloud/configs for examples")
+        except OSError as error:
+            raise InputError(f"{path}: the configuration cannot be read ({error.strerror}); check its name") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not a text file, so not a configuration") from error
+        except yaml.YAMLError as error:
+            raise InputError(f"{path}: not YAML ({error}); correct it") from error
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Of what the libraries print, only warnings that concern the user; what this package logs is shown."""
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
+    warnings.filterwarnings("ignore", message="The number of training batches.*smaller than the logging interval")
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    for library in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    ours, handler = logging.getLogger("projects"), logging.StreamHandler()
+    ours.setLevel(logging.INFO)
+    ours.addHandler(handler)
+    try:
+        yield
+    finally:
+        ours.removeHandler(handler)
