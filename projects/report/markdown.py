@@ -57,7 +57,7 @@ def _about(sheet: Sheet) -> list[str]:
     lines += _settings(sheet)
     lines.append(f"- Code: {_plain(', '.join(dict.fromkeys(record.code or 'not recorded' for record in records)))}.")
     comparison = f"- The paper's numbers are {table.setting} ({table.source}, table {table.number})."
-    if sheet.test_shapes != [table.test_shapes]:
+    if sheet.test_shapes and sheet.test_shapes != [table.test_shapes]:
         comparison += " This store is another one: compare the order of the methods, not the values."
     return [*lines, comparison]
 
@@ -81,7 +81,13 @@ def _settings(sheet: Sheet) -> list[str]:
 
 
 def _listed(settings: dict[str, str]) -> str:
-    return _plain(", ".join(f"{name} {value}" for name, value in settings.items()))
+    """In one line, settings inside another one together: "weights 9ab3; network: depth 5, width 32"."""
+    groups: dict[str, list[str]] = {"": []}
+    for name, value in settings.items():
+        group, _, last = name.rpartition(".")
+        groups.setdefault(group, []).append(f"{last} {value}")
+    listed = {group: ", ".join(own) for group, own in groups.items() if own}
+    return _plain("; ".join(f"{group}: {own}" if group else own for group, own in listed.items()))
 
 
 def _block(sheet: Sheet, block: Block) -> list[str]:

@@ -53,12 +53,14 @@ def one_per_seed(table: Table, placed: Sequence[Placed]) -> tuple[list[Placed], 
         slots[place.row, place.column, place.part, item.record.metric, item.record.seed].append(item)
     counted, rivals = [], defaultdict(list)
     for items in slots.values():
-        distinct = list({(item.record.key, item.record.value): item for item in reversed(items)}.values())
+        distinct: dict[tuple, Placed] = {}
+        for item in items:
+            distinct.setdefault((item.record.key, item.record.value), item)
         if len(distinct) == 1:
-            counted += distinct
+            counted.append(items[0])
         else:
-            names = differing((item.record for item in distinct), ignore=table.part)
-            rivals[items[0].place.row, tuple(names)] += distinct
+            names = differing((item.record for item in items), ignore=table.part)
+            rivals[items[0].place.row, tuple(names)] += distinct.values()
     notes = [_rivals_note(table, row, names, items) for (row, names), items in rivals.items()]
     return counted, notes + _mixed_seeds_notes(table, counted)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from projects.run_record import Record
 
-MISSING = "none"
-
 
 def differing(records: Iterable[Record], *, ignore: str = "") -> dict[str, list[str]]:
-    """Settings that are not the same in all records, with the values that occur, in words and in order."""
+    """Settings that are not the same in all records, with the values that occur, in words and in order.
+
+    Args:
+        records: what to compare.
+        ignore: a setting to leave out.
+    """
     return {name: values for name, values in _occurring(records, ignore).items() if len(values) > 1}
 
 
@@ -22,12 +25,21 @@ def agreeing(records: Iterable[Record], *, ignore: str = "") -> dict[str, str]:
 
 
 def _occurring(records: Iterable[Record], ignore: str) -> dict[str, list[str]]:
-    configs = [{"pretraining": record.arm, **record.config} for record in records]
-    names = dict.fromkeys(name for config in configs for name in config if name != ignore)
-    return {name: list(dict.fromkeys(_words(config.get(name)) for config in configs)) for name in names}
+    settings = [{"arm": record.arm, **dict(_flat(record.config))} for record in records]
+    names = dict.fromkeys(name for one in settings for name in one if name != ignore)
+    return {name: list(dict.fromkeys(_words(one.get(name)) for one in settings)) for name in names}
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All settings; those inside another one are named after it: "network.depth"."""
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _words(value: Any) -> str:
-    if value is None:
-        return MISSING
+    if value is None or value == "":
+        return "none"
     return value if isinstance(value, str) else json.dumps(value)
