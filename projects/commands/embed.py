@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
 
     started = time.perf_counter()
     network = load_pretrained(args.checkpoint).to(choose_device(args.device))
-    with open_source(args.source, args.out, labels=args.labels, up=args.up or "y", jobs=args.jobs) as source:
+    with open_source(args.source, args.out, labels=args.labels, up=args.up, jobs=args.jobs) as source:
         prep_options.print_refused(source.refused, source.refused_list)
         store, bar = source.store, partial(tqdm, desc="embedding", unit="batch")
         features = embed(network, store, range(len(store)), batch_size=args.batch_size, progress=bar).numpy()
@@ -97,8 +97,6 @@ def check(args: argparse.Namespace) -> None:
         value = getattr(args, option)
         if value is not None and value < 1:
             raise InputError(f"--{option} {value}: choose at least 1")
-    if args.source.suffix.lower() in (".h5", ".hdf5") and (args.labels or args.up):
-        raise InputError("--labels, --up: for meshes; a store has its categories and axes already; leave them out")
 
 
 def about(args: argparse.Namespace, network, store) -> dict:

@@ -39,7 +39,7 @@ class Source:
 
 @contextlib.contextmanager
 def open_source(
-    source: Path, out: Path, *, labels: Path | None = None, up: Axis = "y", jobs: int | None = None
+    source: Path, out: Path, *, labels: Path | None = None, up: Axis | None = None, jobs: int | None = None
 ) -> Iterator[Source]:
     """Open a store, or prepare meshes as 'pcrq prep meshes' does, but without patches, which only training needs.
 
@@ -49,23 +49,29 @@ def open_source(
     Args:
         source: a folder or zip archive of meshes, a single mesh, or a shape store.
         out: the file that the features will be written to; its folder must exist.
-        labels, up: as :func:`data_prep.mesh_folder.collect_meshes` takes them.
+        labels: table of categories for a folder or archive, as :func:`data_prep.mesh_folder.collect_meshes` takes it.
+        up: the axis of meshes that points upward, y for None.
         jobs: worker processes of the preparation; None for one on every core.
 
     Raises:
         InputError: the source cannot be used, or none of its meshes can.
     """
-    if source.suffix.lower() in STORE_FORMATS and not source.is_dir():
+    suffix = "" if source.is_dir() else source.suffix.lower()
+    if suffix in STORE_FORMATS:
+        if labels is not None or up is not None:
+            raise InputError("--labels, --up: for meshes; a store has its categories and axes already; leave them out")
         store = ShapeStore(source)
         if len(store) == 0:
             raise InputError(f"{source}: the store holds no shapes")
         yield Source(store)
         store.close()
         return
-    single = source.suffix.lower() in MESH_FORMATS and not source.is_dir()
-    if single and labels is not None:
-        raise InputError(f"--labels {labels}: for a folder or archive of meshes, not for a single one; leave it out")
-    meshes = _single_mesh(source, up) if single else collect_meshes(source, labels=labels, up=up)
+    if suffix in MESH_FORMATS:
+        if labels is not None:
+            raise InputError(f"--labels {labels}: for a folder or archive of meshes; leave it out for a single mesh")
+        meshes = _single_mesh(source, up or "y")
+    else:
+        meshes = collect_meshes(source, labels=labels, up=up or "y")
     working = out.with_name(f".{out.name}.shapes.h5")
     listed, refused_list = working.with_name(f"{working.name}.refused.csv"), out.with_name(f"{out.name}.refused.csv")
     try:
