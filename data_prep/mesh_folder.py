@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from data_prep.hidden_files import is_hidden
 from data_prep.mesh import Mesh
 from data_prep.mesh_loading import MESH_FORMATS, Axis, load_mesh, parse_mesh
 from data_prep.run import Item
@@ -94,7 +95,7 @@ def _in_folder(folder: Path, up: Axis) -> tuple[list[Item], tuple[str, bytes] | 
 
 def _in_zip(archive: Path, up: Axis) -> tuple[list[Item], tuple[str, bytes] | None]:
     members = list_members(archive)
-    visible = [name for name in members if not _hidden(name)]
+    visible = [name for name in members if not is_hidden(name)]
     wrapper = f"{archive.stem}/"
     prefix = wrapper if all(name.startswith(wrapper) for name in visible) else ""
     short = {name.removeprefix(prefix): name for name in visible}
@@ -109,12 +110,7 @@ def _in_zip(archive: Path, up: Axis) -> tuple[list[Item], tuple[str, bytes] | No
 
 
 def _meshes(names: Iterable[str]) -> list[str]:
-    return sorted(n for n in names if PurePosixPath(n).suffix.lower() in MESH_FORMATS and not _hidden(n))
-
-
-def _hidden(name: str) -> bool:
-    """Whether a path is no data of its own: dot files, and the shadow files that macOS puts into archives."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    return sorted(n for n in names if PurePosixPath(n).suffix.lower() in MESH_FORMATS and not is_hidden(n))
 
 
 def _load_file(path: Path, name: str, up: Axis) -> Mesh:

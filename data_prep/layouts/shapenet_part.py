@@ -4,37 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
-from data_prep.layouts.shapenetcore import SYNSETS, format_rows, model_id
+from data_prep.layouts.shapenetcore import format_rows, model_id
 from data_prep.layouts.whole_folder import whole_folder
+from data_prep.public_datasets.shapenet_names import SHAPENET_PART_CLASSES, SHAPENET_PART_LABELS, SYNSETS
 from data_prep.run import Item
 from pcrq.errors import InputError
 
-_PART_COUNTS = {
-    "airplane": 4,
-    "bag": 2,
-    "cap": 2,
-    "car": 4,
-    "chair": 4,
-    "earphone": 3,
-    "guitar": 3,
-    "knife": 2,
-    "lamp": 4,
-    "laptop": 2,
-    "motorbike": 6,
-    "mug": 2,
-    "pistol": 3,
-    "rocket": 3,
-    "skateboard": 3,
-    "table": 3,
-}
-SHAPENET_PART_CLASSES = tuple(_PART_COUNTS)
-"""The 16 categories in the order of their synsets, which is also that of their names."""
-_OFFSETS = dict(zip(_PART_COUNTS, accumulate(_PART_COUNTS.values(), initial=0), strict=False))
 _RESOLUTION = 96  # rays along each side of a view of the scanner: some 20,000 hits, of which a few are kept
 
 
@@ -68,7 +47,7 @@ def write_shapenet_part(
     """
     labels = _official_labels(parts)
     for item in items:
-        if item.category not in _PART_COUNTS:
+        if item.category not in SHAPENET_PART_LABELS:
             known = ", ".join(SHAPENET_PART_CLASSES)
             raise InputError(f"{item.id}: ShapeNet Part has no category {item.category!r}; there are {known}")
         if item.split not in ("train", "val", "test"):
@@ -84,17 +63,16 @@ def write_shapenet_part(
 
 def _official_labels(parts: Sequence[str]) -> np.ndarray:
     """(P,) the label in ShapeNet Part of every part, -1 for those of other categories."""
-    labels, seen = [], dict(_OFFSETS)
+    labels, seen = [], {category: numbers.start for category, numbers in SHAPENET_PART_LABELS.items()}
     for part in parts:
         category = part.partition("/")[0]
         labels.append(seen.get(category, -1))
         if category in seen:
             seen[category] += 1
     for category, stop in seen.items():
-        if stop - _OFFSETS[category] not in (0, _PART_COUNTS[category]):
-            raise InputError(
-                f"{category}: {stop - _OFFSETS[category]} parts; ShapeNet Part has {_PART_COUNTS[category]}"
-            )
+        numbers = SHAPENET_PART_LABELS[category]
+        if stop - numbers.start not in (0, len(numbers)):
+            raise InputError(f"{category}: {stop - numbers.start} parts; ShapeNet Part has {len(numbers)}")
     return np.asarray(labels)
 
 

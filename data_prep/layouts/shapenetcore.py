@@ -12,37 +12,10 @@ import numpy as np
 
 from data_prep.layouts.whole_folder import whole_folder
 from data_prep.mesh import Mesh
+from data_prep.public_datasets.shapenet_names import SYNSETS
 from data_prep.run import Item
 from pcrq.errors import InputError
 
-# WordNet 3.0 offsets, as ShapeNet uses them. ShapeNetCore itself has no stools and files vases under jars (03593526).
-SYNSETS: dict[str, str] = {
-    "airplane": "02691156",
-    "bag": "02773838",
-    "bed": "02818832",
-    "bench": "02828884",
-    "bookshelf": "02871439",
-    "bottle": "02876657",
-    "cabinet": "02933112",
-    "cap": "02954340",
-    "car": "02958343",
-    "chair": "03001627",
-    "earphone": "03261776",
-    "guitar": "03467517",
-    "knife": "03624134",
-    "lamp": "03636649",
-    "laptop": "03642806",
-    "monitor": "03211117",
-    "motorbike": "03790512",
-    "mug": "03797390",
-    "pistol": "03948459",
-    "rocket": "04099429",
-    "skateboard": "04225987",
-    "sofa": "04256520",
-    "stool": "04326896",
-    "table": "04379243",
-    "vase": "04522168",
-}
 _MODEL = {1: "model.obj", 2: "models/model_normalized.obj"}
 
 
