@@ -7,7 +7,7 @@ table 6 of the paper uses (microsoft/O-CNN, ModelNet40 "lin").
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +55,8 @@ def sgd_probe(
     test: LabelledFeatures,
     *,
     classes: int,
-    iterations: tuple[int, ...],
+    steps: int,
+    milestones: Sequence[float] = (2 / 3,),
     learning_rate: float = 1.0,
     weight_decay: float = 5e-7,
     batch_size: int = 32,
@@ -67,7 +68,8 @@ def sgd_probe(
     Args:
         train, test: features of undistorted shapes by the frozen backbone, used as they are.
         classes: number of categories.
-        iterations: steps at the learning rate, then at a tenth of it, …; see :func:`probe_iterations`.
+        steps: number of batches; O-CNN takes 300k × ratio × m with m = 4 up to 2 % of the labels, 2 up to 10 %, else 1.
+        milestones: parts of the steps after which the learning rate is divided by ten.
         learning_rate, weight_decay, batch_size: as in O-CNN's protocol.
         seed: draws the initial weights and the order of the shapes.
         device: where to train.
@@ -83,27 +85,17 @@ def sgd_probe(
     category = torch.as_tensor(train.category, dtype=torch.long, device=device)
     layer = _linear(features.shape[1], classes, generator).to(device)
     optimizer = torch.optim.SGD(layer.parameters(), learning_rate, momentum=0.9, weight_decay=weight_decay)
-    batches = _shuffled_batches(len(features), batch_size, generator)
-    for decade, steps in enumerate(iterations):
-        optimizer.param_groups[0]["lr"] = learning_rate * 0.1**decade
-        for _, batch in zip(range(steps), batches, strict=False):
-            loss = F.cross_entropy(layer(features[batch.to(device)]), category[batch.to(device)])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+    batches = (batch.to(device) for batch in _shuffled_batches(len(features), batch_size, generator))
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [round(part * steps) for part in milestones])
+    for _, batch in zip(range(steps), batches, strict=False):
+        loss = F.cross_entropy(layer(features[batch]), category[batch])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
     with torch.no_grad():
         guess = layer(torch.as_tensor(test.features, dtype=torch.float32, device=device)).argmax(dim=1)
     return float((guess.cpu().numpy() == test.category).mean())
-
-
-def probe_iterations(ratio: float) -> tuple[int, int]:
-    """O-CNN's steps at the full and at a tenth of the learning rate, for a label ratio in (0, 1].
-
-    200k × ratio × m and 100k × ratio × m, with m = 4 up to 2 % of the labels, 2 up to 10 %, else 1.
-    """
-    multiple = 4 if ratio <= 0.02 else 2 if ratio <= 0.1 else 1
-    unit = round(100_000 * ratio * multiple)
-    return 2 * unit, unit
 
 
 def _linear(features: int, classes: int, generator: torch.Generator) -> nn.Linear:

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import lightning.pytorch as pl
 import yaml
+from jsonargparse import ArgumentParser
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -117,10 +118,7 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that logs into the run folder unless the configuration names loggers."""
         config = self.config_init.fit
-        try:
-            Path(config.run_dir).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{config.run_dir}: cannot be a run folder ({error.strerror}); choose another") from error
+        make_run_folder(Path(config.run_dir))
         if config.trainer.logger is None:
             kwargs["logger"] = default_loggers(config.run_dir)
         return super().instantiate_trainer(default_root_dir=config.run_dir, **kwargs)
@@ -131,6 +129,18 @@ class TrainingCLI(LightningCLI):
         return f"{device} and {count - 1} more" if count > 1 else str(device)
 
 
+def make_run_folder(folder: Path) -> None:
+    """Create a run folder where there is none.
+
+    Raises:
+        InputError: it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be a run folder ({error.strerror}); choose another") from error
+
+
 def default_loggers(folder: Path) -> list[Logger]:
     """CSV always, TensorBoard where it is installed, both under FOLDER/logs; every start gets a new version."""
     csv = CSVLogger(folder, name="logs")
@@ -139,12 +149,33 @@ def default_loggers(folder: Path) -> list[Logger]:
     return [csv, TensorBoardLogger(folder, name="logs", version=csv.version)]
 
 
-def run_training(cli: type[TrainingCLI], args: list[str] | None = None) -> int:
-    """Run a command line of trainings; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+def run_training(
+    cli: type[TrainingCLI],
+    args: list[str] | None = None,
+    functions: dict[str, Callable[..., list[str] | None]] | None = None,
+) -> int:
+    """Run a command line of trainings.
+
+    Args:
+        cli: what "fit" does.
+        args: the words of the command line; those of the process for None.
+        functions: further sub-commands: functions whose arguments become options. They return lines that say what
+            failed, if anything.
+
+    Returns:
+        The exit status: 0, 1 where some of many runs failed, 2 for bad input, 130 after Ctrl-C.
+    """
+    args = sys.argv[1:] if args is None else args
+    functions = functions or {}
     try:
         with quiet_libraries():
             os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # checkpoints are data, whoever loads them
-            check_configurations(sys.argv[1:] if args is None else args)
+            check_configurations(args)
+            if args and args[0] in functions:
+                return _run_function(cli, functions[args[0]], args)
+            if functions and (not args or args[0] in ("-h", "--help")):
+                print(_overview(cli, functions))
+                return 0
             cli(args=args)
     except (InputError, MisconfigurationException) as error:
         print_error(cli.program, str(error))
@@ -155,7 +186,31 @@ def run_training(cli: type[TrainingCLI], args: list[str] | None = None) -> int:
         message = "interrupted; --ckpt_path last goes on from the last checkpoint"
         print(f"\n{cli.program}: {message}", file=sys.stderr)
         return 130
+    except KeyboardInterrupt:
+        print(f"\n{cli.program}: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        return 130
     return 0
+
+
+def _run_function(cli: type[TrainingCLI], function: Callable[..., list[str] | None], args: list[str]) -> int:
+    parser = ArgumentParser(prog=f"python -m {cli.module} {args[0]}", description=function.__doc__.split("\n\n")[0])
+    parser.error = lambda message, ex=None: (print_error(cli.program, message), sys.exit(2))
+    parser.add_argument("--config", "-c", action="config", help="file with values of the options")
+    parser.add_function_arguments(function)
+    config = parser.parse_args(args[1:])
+    config.pop("config", None)
+    failures = function(**parser.instantiate_classes(config).as_dict())
+    for failure in failures or []:
+        print_error(cli.program, failure)
+    return 1 if failures else 0
+
+
+def _overview(cli: type[TrainingCLI], functions: dict[str, Callable[..., list[str] | None]]) -> str:
+    """What ``--help`` says before a sub-command is chosen."""
+    lines = {"fit": cli.description.splitlines()[0]}
+    lines |= {name: function.__doc__.splitlines()[0] for name, function in functions.items()}
+    commands = "\n".join(f"  {name:<8}{line}" for name, line in lines.items())
+    return f"usage: python -m {cli.module} COMMAND [--help]\n\n{commands}"
 
 
 def print_error(program: str, message: str) -> None:

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 DESCRIPTION = """\
-Train linear classifiers on the features of a frozen network, with few and with all labels of the training shapes,
-and measure them on the test shapes of the store.
+Train linear classifiers (logistic regression) on the features of a frozen network, with few and with all labels of
+the training shapes, and measure them on the test shapes of the store. The protocol of the paper's table 6 is
+'python -m projects.point_cloud.classify lin'.
 """
 EPILOG = """\
 example:
@@ -33,13 +34,6 @@ def register(commands) -> None:
         help="parts of the labels, separated by commas (default 0.05,0.1,0.2,0.5,1)",
     )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="repetitions (default 5)")
-    parser.add_argument(
-        "--protocol",
-        choices=["logistic", "sgd"],
-        default="logistic",
-        help="logistic regression on randomly drawn labels (default), or O-CNN's stochastic gradient descent on the "
-        "first labels of every category, as in the paper's table 6",
-    )
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, … (default: a GPU where there is one)")
     parser.add_argument(
         "--name", help="of the network, in the results (default: MID or MID + quantization, as it was pretrained)"
@@ -86,7 +80,6 @@ def run(args: argparse.Namespace) -> None:
         results=folder / "results.json",
         ratios=args.ratios,
         seeds=args.seeds,
-        protocol=args.protocol,
         config=network.hyper_parameters(),
         progress=tqdm,
     )

@@ -78,6 +78,10 @@ class Schedule:
         multiple = next((multiple for upper, multiple in self.multiples if ratio <= upper), 1)
         return max(self.least_iterations, math.floor(self.iterations * ratio * multiple + 1e-6))
 
+    def plain(self) -> dict[str, Any]:
+        """As plain values, equal before and after JSON."""
+        return {**asdict(self), "multiples": [list(pair) for pair in self.multiples]}
+
 
 class FineTuning(pl.LightningModule):
     """Train a network whose backbone is pretrained, or not, on labelled shapes.
@@ -223,7 +227,7 @@ class FineTuning(pl.LightningModule):
             "pretraining": self.pretrained.pretraining if self.pretrained else {},
             "network": asdict(self.config),
             "view": asdict(self.view),
-            "schedule": {**asdict(self.schedule), "multiples": [list(pair) for pair in self.schedule.multiples]},
+            "schedule": self.schedule.plain(),
             "steps": self.trainer.max_steps,
             "batch_size": data.batch_size * self.trainer.world_size,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -11,7 +12,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
 from projects.point_cloud.fine_tuning import KEY, FineTuning, Schedule
 from projects.point_cloud.labelled_data import LabelledData
-from projects.run_record import Record, append_records, code_version, read_records
+from projects.run_record import append_records, read_records
 from projects.training_cli import TrainingCLI
 
 _log = logging.getLogger(__name__)
@@ -68,22 +69,12 @@ class FineTuningCLI(TrainingCLI):
         if not self.trainer.is_global_zero:
             return
         data, model = self.datamodule, self.model
+        seconds, config = round(time.perf_counter() - self._started, 1), model.common()
         records = [
-            Record(
-                task=self.task,
-                arm=model.arm,
-                protocol=model.protocol,
-                metric=metric,
+            replace(
+                data.record(self.task, model.arm, model.protocol, metric, model.seed, config),
                 value=value,
-                ratio=data.ratio,
-                seed=model.seed,
-                store=data.store.path.name,
-                digest=data.store.digest,
-                train_shapes=len(data.train),
-                test_shapes=len(data.test),
-                config=model.common(),
-                seconds=round(time.perf_counter() - self._started, 1),
-                code=code_version(),
+                seconds=seconds,
             )
             for metric, value in model.measured().items()
         ]

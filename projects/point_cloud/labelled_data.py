@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -15,6 +16,7 @@ from octree.point_batch import PointBatch, collate
 from octree.shape_store import Shape, ShapeStore
 from pcrq.errors import InputError
 from projects.point_cloud.shape_sampler import ShapeSampler
+from projects.run_record import Record, code_version
 
 
 class LabelledData(pl.LightningDataModule):
@@ -47,6 +49,24 @@ class LabelledData(pl.LightningDataModule):
         """Positions in the store of the labelled training shapes, in the order that labels are given, and of the
         test shapes."""
         raise NotImplementedError
+
+    def record(self, task: str, arm: str, protocol: str, metric: str, seed: int, config: dict[str, Any]) -> Record:
+        """A record of something measured on these shapes, without its value."""
+        return Record(
+            task=task,
+            arm=arm,
+            protocol=protocol,
+            metric=metric,
+            value=float("nan"),
+            ratio=self.ratio,
+            seed=seed,
+            store=self.store.path.name,
+            digest=self.store.digest,
+            train_shapes=len(self.train),
+            test_shapes=len(self.test),
+            config=config,
+            code=code_version(),
+        )
 
     def _of_split(self, *splits: str) -> np.ndarray:
         """Positions of the shapes with a category of the splits, split by split.

@@ -13,13 +13,13 @@ import numpy as np
 from octree.checkpoint import weights_digest
 from octree.embedding import embed
 from octree.label_subset import label_subset
-from octree.linear_probe import LabelledFeatures, logistic_probe, probe_iterations, sgd_probe
+from octree.linear_probe import LabelledFeatures, logistic_probe
 from octree.midnet import MIDNet
 from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
 from projects.run_record import Record, append_records, code_version, read_records
 
-PROTOCOLS = {"logistic": "linear, logistic regression", "sgd": "linear, SGD"}
+PROTOCOL = "linear, logistic regression"
 
 
 def probe(
@@ -30,14 +30,13 @@ def probe(
     results: Path,
     ratios: Sequence[float],
     seeds: int,
-    protocol: str = "logistic",
     config: dict | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> list[Record]:
     """Probe a network, on its device, and record every number; what is recorded already is not measured again.
 
-    The labels are ⌈ratio·n⌉ of the n training shapes of every category: drawn anew for every seed by the protocol
-    "logistic"; the first ones by "sgd", as in table 6 of the paper, whose seeds draw weights and order.
+    The labels are ⌈ratio·n⌉ of the n training shapes of every category, drawn anew for every seed. The protocol of
+    table 6 of the paper is another: projects.point_cloud.classify lin.
 
     Args:
         network: the frozen network.
@@ -46,19 +45,16 @@ def probe(
         results: results file to append to.
         ratios: parts of the labels, each in (0, 1].
         seeds: repetitions per ratio.
-        protocol: "logistic" or "sgd".
         config: what else belongs into the record; a fingerprint of the weights is added.
         progress: wraps the embedding of batches and then the measurements, for example ``tqdm``.
 
     Returns:
-        The records of this network, protocol and store, measured now or before.
+        The records of this network and store, measured now or before.
 
     Raises:
         InputError: the store has no categories or no training or test shapes, or an option is out of range.
     """
     train, test = labelled_splits(store)
-    if protocol not in PROTOCOLS:
-        raise InputError(f"protocol {protocol!r}: choose one of {sorted(PROTOCOLS)}")
     if seeds < 1:
         raise InputError(f"seeds {seeds}: choose at least 1")
     about = {
@@ -69,9 +65,9 @@ def probe(
     }
     wanted, subsets = [], {}
     for ratio, seed in product(dict.fromkeys(ratios), range(seeds)):
-        subset = label_subset(store.category[train], ratio, seed if protocol == "logistic" else None)
+        subset = label_subset(store.category[train], ratio, seed)
         sizes = {"train_shapes": len(subset), "test_shapes": len(test)}
-        record = Record(arm, PROTOCOLS[protocol], "accuracy", float("nan"), ratio, seed, **about, **sizes)
+        record = Record(arm, PROTOCOL, "accuracy", float("nan"), ratio, seed, **about, **sizes)
         wanted.append(record)
         subsets[record.key] = subset
     known = {record.key: record for record in read_records(results)} if results.exists() else {}
@@ -83,7 +79,9 @@ def probe(
         for record in progress(missing):
             subset = subsets[record.key]
             few = LabelledFeatures(labelled.features[subset], labelled.category[subset])
-            known[record.key] = _measure(record, few, held_out, protocol, network, len(store.classes))
+            started = time.perf_counter()
+            accuracy = logistic_probe(few, held_out)
+            known[record.key] = replace(record, value=accuracy, seconds=round(time.perf_counter() - started, 3))
             append_records(results, [known[record.key]])
     return [known[record.key] for record in wanted]
 
@@ -104,21 +102,3 @@ def labelled_splits(store: ShapeStore) -> tuple[np.ndarray, np.ndarray]:
                 "columns file, label and split (train or test) into labels.csv and prepare them again"
             )
     return splits[0], splits[1]
-
-
-def _measure(
-    record: Record, train: LabelledFeatures, test: LabelledFeatures, protocol: str, network: MIDNet, classes: int
-) -> Record:
-    started = time.perf_counter()
-    if protocol == "logistic":
-        accuracy = logistic_probe(train, test)
-    else:
-        accuracy = sgd_probe(
-            train,
-            test,
-            classes=classes,
-            iterations=probe_iterations(record.ratio),
-            seed=record.seed,
-            device=next(network.parameters()).device,
-        )
-    return replace(record, value=accuracy, seconds=round(time.perf_counter() - started, 3))

@@ -45,21 +45,6 @@ def test_another_network_in_the_same_file_is_measured_anew(store_path, checkpoin
     assert second.value == 0.5  # and by none at all not
 
 
-def test_the_sgd_protocol_takes_the_first_labels_and_draws_weights(store_path, checkpoint, monkeypatch):
-    from projects.point_cloud import probe
-
-    seen = []
-    monkeypatch.setattr(probe, "probe_iterations", lambda ratio: (20, 10))
-    monkeypatch.setattr(probe, "sgd_probe", lambda train, test, **options: seen.append((train, options)) or 0.25)
-    options = ["--protocol", "sgd", "--ratios", "0.5", "--seeds", "2"]
-    assert main(["probe", str(store_path), "--checkpoint", str(checkpoint), *options]) == 0
-    (first, first_options), (second, second_options) = seen
-    assert (first.features == second.features).all() and len(first.features) == 4
-    assert (first_options["seed"], second_options["seed"]) == (0, 1)
-    assert first_options["iterations"] == (20, 10) and first_options["classes"] == 2
-    assert {r.protocol for r in read_records(checkpoint.parent / "results.json")} == {"linear, SGD"}
-
-
 def test_an_interrupted_probe_keeps_what_was_measured(store_path, checkpoint, monkeypatch):
     from projects.point_cloud import probe
 

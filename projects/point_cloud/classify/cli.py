@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from projects.point_cloud.classify.lin import lin
 from projects.point_cloud.classify.module import Classification
 from projects.point_cloud.fine_tuning_cli import FineTuningCLI
 from projects.point_cloud.labelled_data import ClassificationData
+from projects.point_cloud.table_sweep import classify_sweep
 from projects.training_cli import run_training
 
 
@@ -28,5 +30,5 @@ The options that matter are explained in projects/point_cloud/README.md; the oth
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
-    return run_training(ClassifyCLI, args)
+    """Run the command line; returns the exit status, as run_training does."""
+    return run_training(ClassifyCLI, args, {"lin": lin, "sweep": classify_sweep})

@@ -7,6 +7,7 @@ from pathlib import Path
 from projects.point_cloud.fine_tuning_cli import FineTuningCLI
 from projects.point_cloud.labelled_data import SegmentationData
 from projects.point_cloud.segment.module import Segmentation
+from projects.point_cloud.table_sweep import segment_sweep
 from projects.training_cli import run_training
 
 
@@ -29,5 +30,5 @@ options that matter are explained in projects/point_cloud/README.md; the others 
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
-    return run_training(SegmentCLI, args)
+    """Run the command line; returns the exit status, as run_training does."""
+    return run_training(SegmentCLI, args, {"sweep": segment_sweep})

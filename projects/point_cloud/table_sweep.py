@@ -1,0 +1,208 @@
+"""The runs of a whole table: protocols × pretrained networks × label ratios × seeds (× categories)."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import yaml
+
+from octree.checkpoint import weights_digest
+from octree.pretrained import load_pretrained
+from octree.shape_store import ShapeStore
+from pcrq.errors import InputError
+from projects.point_cloud.labelled_data import category_parts
+from projects.sweep import Cell, claim, run_cells
+
+RATIOS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
+PROTOCOLS = ("scratch", "lin", "ft")
+
+_log = logging.getLogger(__name__)
+
+
+def classify_sweep(
+    store: Path,
+    protocols: dict[str, Path],
+    pretrained: dict[str, str] = {},  # noqa: B006 (never changed)
+    ratios: list[float] = RATIOS,
+    seeds: list[int] = [0, 1, 2],  # noqa: B006
+    out: Path = Path("runs/table6"),
+    options: list[str] = [],  # noqa: B006
+    jobs: int = 1,
+    scheduler: str | None = None,
+    keep_checkpoints: bool = False,
+    list_only: bool = False,
+) -> list[str]:
+    """Run what table 6 is made of and is not recorded yet; 'pcrq report OUT' shows it.
+
+    Args:
+        store: shape store with categories and the splits "train" and "test".
+        protocols: the configuration of every protocol to run: scratch, lin, ft.
+        pretrained: networks for lin and ft: name in the report, and checkpoint or exported folder; {seed} in it is
+            replaced, so that every seed can have a pretraining of its own.
+        ratios: parts of the labels, in (0, 1].
+        seeds: draws of weights, orders and distortions.
+        out: folder of the sweep.
+        options: further options of every run of fit, such as --trainer.accelerator=cpu.
+        jobs: runs at once.
+        scheduler: run on a cluster instead, dask://HOST:PORT or ray://HOST:PORT (docs/clusters.md).
+        keep_checkpoints: keep the trained networks, not just their results.
+        list_only: print the commands of the missing runs, a line each, and run nothing.
+
+    Returns:
+        A line for every run that failed.
+
+    Raises:
+        InputError: the options contradict each other, or a file cannot be used.
+    """
+    _check(protocols, pretrained, ratios, seeds)
+    settings = _settings(store, protocols, pretrained, seeds, options)
+    cells = []
+    for protocol, arm, checkpoint, seed in _arms(protocols, pretrained, seeds):
+        if protocol == "lin":
+            run = out.absolute() / protocol / _slug(arm) / f"seed{seed}"
+            words = [*_words("lin", protocols, run), f"--store={store.absolute()}", f"--pretrained={checkpoint}"]
+            words += [f"--arm={arm}", f"--ratios={list(ratios)}", f"--seed={seed}"]
+            cells.append(Cell(run, "projects.point_cloud.classify", tuple(words), tuple(ratios), sum(ratios)))
+            continue
+        for ratio in ratios:
+            run = out.absolute() / protocol / _slug(arm) / f"ratio{ratio:g}" / f"seed{seed}"
+            words = [*_words("fit", protocols, run, protocol), *_cell_words(store, ratio, seed, arm, checkpoint)]
+            cells.append(Cell(run, "projects.point_cloud.classify", (*words, *options), (ratio,), ratio))
+    return _run(cells, out, settings, jobs, scheduler, keep_checkpoints, list_only)
+
+
+def segment_sweep(
+    store: Path,
+    protocols: dict[str, Path],
+    pretrained: dict[str, str] = {},  # noqa: B006 (never changed)
+    ratios: list[float] = RATIOS,
+    seeds: list[int] = [0, 1, 2],  # noqa: B006
+    categories: list[str] | None = None,
+    out: Path = Path("runs/table7"),
+    options: list[str] = [],  # noqa: B006
+    jobs: int = 1,
+    scheduler: str | None = None,
+    keep_checkpoints: bool = False,
+    list_only: bool = False,
+) -> list[str]:
+    """Run what table 7 is made of and is not recorded yet, a network per category; 'pcrq report OUT' shows it.
+
+    Args:
+        store: shape store with parts named "category/part" and the splits "train" and "test".
+        protocols: the configuration of every protocol to run: scratch, lin, ft.
+        pretrained: networks for lin and ft: name in the report, and checkpoint or exported folder; {seed} in it is
+            replaced, so that every seed can have a pretraining of its own.
+        ratios: parts of the labels, in (0, 1].
+        seeds: draws of weights, orders and distortions.
+        categories: names of the categories; all for None. The report's means need all.
+        out: folder of the sweep.
+        options: further options of every run of fit, such as --trainer.accelerator=cpu.
+        jobs: runs at once.
+        scheduler: run on a cluster instead, dask://HOST:PORT or ray://HOST:PORT (docs/clusters.md).
+        keep_checkpoints: keep the trained networks, not just their results.
+        list_only: print the commands of the missing runs, a line each, and run nothing.
+
+    Returns:
+        A line for every run that failed.
+
+    Raises:
+        InputError: the options contradict each other, or a file cannot be used.
+    """
+    _check(protocols, pretrained, ratios, seeds)
+    opened = ShapeStore(store)
+    known = list(category_parts(opened))
+    unknown = [name for name in categories or [] if name not in known]
+    if unknown:
+        raise InputError(f"{store}: no parts of a category {unknown[0]!r}; choose among {', '.join(known)}")
+    settings = _settings(store, protocols, pretrained, seeds, options)
+    cells = []
+    for (protocol, arm, checkpoint, seed), ratio in product(_arms(protocols, pretrained, seeds), ratios):
+        for name in categories or known:
+            run = out.absolute() / protocol / _slug(arm) / f"ratio{ratio:g}" / f"seed{seed}" / name
+            words = [*_words("fit", protocols, run, protocol), *_cell_words(store, ratio, seed, arm, checkpoint)]
+            words += [f"--data.category={name}", *options]
+            shapes = int((opened.category == opened.classes.index(name)).sum())
+            cells.append(Cell(run, "projects.point_cloud.segment", tuple(words), (ratio,), ratio * shapes))
+    return _run(cells, out, settings, jobs, scheduler, keep_checkpoints, list_only)
+
+
+def _check(protocols: dict[str, Path], pretrained: dict[str, str], ratios: list[float], seeds: list[int]) -> None:
+    unknown = [name for name in protocols if name not in PROTOCOLS]
+    if unknown or not protocols:
+        raise InputError(f"protocols {list(protocols)}: name configurations for some of {', '.join(PROTOCOLS)}")
+    if not pretrained and set(protocols) != {"scratch"}:
+        raise InputError("protocols lin and ft need pretrained networks; name them under pretrained")
+    for ratio in ratios:
+        if not 0 < ratio <= 1:
+            raise InputError(f"ratio {ratio}: choose a number above 0 and up to 1")
+    if not ratios or not seeds:
+        raise InputError("ratios and seeds: name at least one of each")
+    for path in protocols.values():
+        try:
+            yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{path}: the configuration cannot be read ({error.strerror}); check its name") from error
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(f"{path}: not YAML ({error}); correct it") from error
+
+
+def _settings(
+    store: Path, protocols: dict[str, Path], pretrained: dict[str, str], seeds: list[int], options: list[str]
+) -> dict:
+    """What all runs of a sweep have in common; looks into every file before anything is run."""
+    settings = {"store": ShapeStore(store).digest, "options": list(options)}
+    for name, path in protocols.items():
+        settings[f"configuration of {name}"] = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    if set(protocols) != {"scratch"}:
+        for (arm, path), seed in product(pretrained.items(), seeds):
+            digest = weights_digest(load_pretrained(path.replace("{seed}", str(seed))))
+            settings[f"network {arm} of seed {seed}"] = digest
+    return settings
+
+
+def _arms(
+    protocols: dict[str, Path], pretrained: dict[str, str], seeds: list[int]
+) -> Iterator[tuple[str, str, str, int]]:
+    """Protocol, arm, checkpoint and seed of all rows of the table."""
+    for protocol in (name for name in PROTOCOLS if name in protocols):
+        arms = {"scratch": ""} if protocol == "scratch" else pretrained
+        for (arm, path), seed in product(arms.items(), seeds):
+            yield protocol, arm, str(Path(path.replace("{seed}", str(seed))).absolute()) if path else "", seed
+
+
+def _words(command: str, protocols: dict[str, Path], run: Path, protocol: str = "lin") -> list[str]:
+    return [command, f"--config={Path(protocols[protocol]).absolute()}", f"--run_dir={run}"]
+
+
+def _cell_words(store: Path, ratio: float, seed: int, arm: str, checkpoint: str) -> list[str]:
+    words = [f"--data.store={store.absolute()}", f"--data.ratio={ratio:g}", f"--seed_everything={seed}"]
+    words += ["--ckpt_path=last", "--trainer.enable_progress_bar=false"]
+    return words + ([f"--model.pretrained={checkpoint}", f"--model.arm={arm}"] if checkpoint else [])
+
+
+def _slug(arm: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", arm.lower()).strip("_")
+
+
+def _run(
+    cells: list[Cell],
+    out: Path,
+    settings: dict,
+    jobs: int,
+    scheduler: str | None,
+    keep_checkpoints: bool,
+    list_only: bool,
+) -> list[str]:
+    if list_only:
+        for cell in cells:
+            if not cell.is_recorded:
+                print(cell.command)
+        return []
+    claim(out, settings)
+    failures = run_cells(cells, jobs=jobs, scheduler=scheduler, keep_checkpoints=keep_checkpoints)
+    _log.info("%d of %d runs are recorded; pcrq report %s", sum(cell.is_recorded for cell in cells), len(cells), out)
+    return failures

@@ -1,0 +1,163 @@
+"""Many runs by one command: those that are not recorded yet, side by side on this machine or on a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import logging
+import shlex
+import shutil
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pcrq.errors import InputError
+from projects.run_record import read_records
+from projects.whole_file import write_text
+
+_log = logging.getLogger(__name__)
+
+SETTINGS = "sweep.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a sweep.
+
+    Args:
+        folder: its run folder.
+        module: what follows ``python -m``.
+        words: the rest of its command line; they make it go on where it stopped.
+        ratios: label ratios that its results.json has when it is done.
+        cost: how long it takes, in any unit; the longest are started first.
+    """
+
+    folder: Path
+    module: str
+    words: tuple[str, ...]
+    ratios: tuple[float, ...]
+    cost: float
+
+    @property
+    def command(self) -> str:
+        """The same run by hand, as a line for a shell."""
+        return shlex.join(["python", "-m", self.module, *self.words])
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether nothing is left to do."""
+        results = self.folder / "results.json"
+        return results.exists() and set(self.ratios) <= {record.ratio for record in read_records(results)}
+
+
+def claim(folder: Path, settings: dict[str, Any]) -> None:
+    """Note in a sweep's folder what its runs have in common, or make sure that it is still the same.
+
+    Args:
+        folder: of the sweep; created where there is none.
+        settings: plain values.
+
+    Raises:
+        InputError: the folder holds runs made with other settings.
+    """
+    path = folder / SETTINGS
+    settings = json.loads(json.dumps(settings))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be used ({error}); choose another folder") from error
+    changed = [name for name in settings if name in before and before[name] != settings[name]]
+    if changed:
+        raise InputError(
+            f"{folder}: holds runs made with another {', '.join(changed)}; choose another --out, or remove it"
+        )
+    write_text(path, json.dumps({**before, **settings}, indent=1) + "\n")
+
+
+def run_cells(
+    cells: Sequence[Cell], *, jobs: int = 1, scheduler: str | None = None, keep_checkpoints: bool = False
+) -> list[str]:
+    """Run the cells that are not recorded; a cell that fails does not stop the others.
+
+    What a cell prints goes to ``log.txt`` in its folder. Checkpoints are removed once a cell is recorded.
+
+    Args:
+        cells: the runs.
+        jobs: how many at once.
+        scheduler: a cluster to run them on, as for 'pcrq prep'; ``jobs`` does not matter then.
+        keep_checkpoints: keep the trained networks.
+
+    Returns:
+        A line for every cell that failed.
+
+    Raises:
+        InputError: the cluster cannot be used, or a process was ended from outside.
+    """
+    import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+    from tqdm import tqdm
+
+    if jobs < 1:
+        raise InputError(f"jobs {jobs}: choose at least 1")
+    missing = sorted((cell for cell in cells if not cell.is_recorded), key=lambda cell: -cell.cost)
+    if len(missing) < len(cells):
+        _log.info("%d of %d runs are recorded already", len(cells) - len(missing), len(cells))
+    failures = []
+    with _workers(scheduler, [cell.folder.parent for cell in missing[:1]]):
+        pool = joblib.Parallel(None if scheduler else jobs, return_as="generator_unordered", batch_size=1)
+        calls = (joblib.delayed(_run_cell)(cell, keep_checkpoints) for cell in missing)
+        try:
+            for failure in tqdm(pool(calls), total=len(cells), initial=len(cells) - len(missing), unit="run"):
+                failures += [failure] if failure else []
+        except TerminatedWorkerError as error:
+            raise InputError(
+                f"a process of the sweep was ended from outside, perhaps for want of memory; run the same command "
+                f"again, with fewer --jobs than {jobs}: what is recorded is kept"
+            ) from error
+    failures += [f"{cell.folder}: lost on the cluster" for cell in missing if not failures and not cell.is_recorded]
+    return failures
+
+
+def _workers(scheduler: str | None, shared: list[Path]) -> contextlib.AbstractContextManager[None]:
+    if scheduler is None:
+        return contextlib.nullcontext()
+    from data_prep.scheduler import connected
+
+    return connected(scheduler, shared)
+
+
+def _run_cell(cell: Cell, keep_checkpoints: bool) -> str | None:
+    """In a worker: run a cell; returns a line if it fails."""
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    log = cell.folder / "log.txt"
+    with log.open("a", encoding="utf-8") as file, _printing_to(file):
+        print(cell.command, flush=True)
+        try:
+            status = importlib.import_module(f"{cell.module}.cli").main(list(cell.words))
+        except SystemExit as stop:
+            status = stop.code
+        except Exception:  # one bad cell must not end the sweep
+            traceback.print_exc()
+            status = 1
+    if status == 130:
+        raise KeyboardInterrupt
+    if status == 0 and cell.is_recorded:
+        if not keep_checkpoints:
+            shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
+        return None
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return f"{cell.folder}: {lines[-1]} (all of it in {log.name})"
+
+
+@contextlib.contextmanager
+def _printing_to(file) -> Iterator[None]:
+    with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
