@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,10 +75,8 @@ def draw(sheet: Sheet) -> Figure:
 
     blocks = [block for block in sheet.table.blocks if block.paper]
     lines = {block.name: series(sheet, block) for block in blocks}
-    everything = sorted((line for panel in lines.values() for line in panel), key=lambda line: line.paper)
-    methods = dict.fromkeys(method_and_protocol(line.row)[0] for line in everything)  # measured ones first
-    looks = {m: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, m in enumerate(methods)}
-    protocols = list(dict.fromkeys(p for p in (method_and_protocol(line.row)[1] for line in everything) if p)) or [""]
+    looks = {m: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, m in enumerate(_methods(lines))}
+    protocols = list(dict.fromkeys(p for _, p in map(method_and_protocol, sheet.rows) if p)) or [""]
 
     size = (1.6 + 4.6 * len(protocols), 0.7 + 3.6 * len(blocks))
     figure = Figure(figsize=size, dpi=150, layout="constrained", facecolor="white")
@@ -105,6 +104,19 @@ def method_and_protocol(row: str) -> tuple[str, str]:
     """The two parts of a row's name: "Ours (ft)" is "Ours", measured by "ft"; the second is "" where there is none."""
     method, _, protocol = row.removesuffix(")").rpartition(" (")
     return (method, protocol) if row.endswith(")") and method else (row, "")
+
+
+def _methods(lines: dict[str, list[Series]]) -> list[str]:
+    """The methods of some panels in the order of their colours.
+
+    Those of which the paper has a single line, and we nothing, come last: tables differ in these, and colour the
+    methods that they share alike.
+    """
+    drawn = {(line.row, line.paper) for panel in lines.values() for line in panel}
+    number = Counter(method_and_protocol(row)[0] for row, _ in drawn)
+    measured = {method_and_protocol(row)[0] for row, paper in drawn if not paper}
+    methods = dict.fromkeys(method_and_protocol(line.row)[0] for panel in lines.values() for line in panel)
+    return sorted(methods, key=lambda method: number[method] == 1 and method not in measured)
 
 
 def _draw_line(axes: Axes, line: Series, columns: list[Column], colour: str, marker: str) -> None:

@@ -319,6 +319,21 @@ def test_a_panel_for_every_protocol_with_dashes_for_the_paper_in_the_colour_of_t
         assert len(by_start) == 4
 
 
+def test_tables_colour_the_methods_they_share_alike():
+    colours = []
+    scratch = {"arm": "scratch", "protocol": "scratch"}
+    for result in (
+        sheet(TABLE_6, [record(protocol="ft"), record(**scratch)]),
+        sheet(TABLE_7, segmentations({"Bag": 0.2, "Cap": 0.4, "Mug": 0.9}, **scratch)),
+    ):
+        legend = draw(result).legends[0]
+        keys = zip(legend.get_texts(), legend.get_lines(), strict=True)
+        colours.append({text.get_text(): line.get_color() for text, line in keys})
+    classes, parts = colours
+    assert all(classes[method] == parts[method] for method in ("MID-FC", "Ours", "Scratch"))
+    assert len({parts[method] for method in ("MID-FC", "Ours", "Scratch", "Multi-Task")}) == 4
+
+
 def test_the_picture_is_a_png_whatever_the_names(tmp_path):
     save_png(sheet(TABLE_7, segmentations({"Bag": 0.2}, arm=r"$\bad$", store="$x_$.h5")), tmp_path / "table7.png")
     save_png(sheet(TABLE_6, [record(arm=r"$\bad$", store="$x_$.h5")]), tmp_path / "table6.png")
