@@ -17,6 +17,7 @@ from pcrq.errors import InputError
 MAX_MEMBER = 512 * 2**20
 """Bytes of the largest member that is read; the largest meshes of public data sets have about 200 MB."""
 _MAX_RATIO, _RATIO_FROM = 100, 16 * 2**20  # meshes as text shrink 3 to 20 times, bombs about 1000 times
+_LATEST_BEGINNING = 4  # bytes before the first member: four in an archive that was split and joined again
 _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError)
 
 
@@ -92,6 +93,9 @@ def locate_members(archive: Path | Member) -> Iterator[Member]:
             start = _content_offset(file, archive) if inner else 0
             whole = io.BufferedReader(_Stretch(file, start, archive.size)) if inner else file
             with zipfile.ZipFile(whole) as opened:
+                # In what is left of a cut archive of archives, the end of an inner one passes for its own.
+                if min((info.header_offset for info in opened.infolist()), default=0) > _LATEST_BEGINNING:
+                    raise zipfile.BadZipFile("its directory does not reach back to its beginning")
                 yield from _located(opened, path, start, name)
     except InputError:
         raise

@@ -78,9 +78,7 @@ def collect_shapenet_part(source: str | Path) -> PublicDataset:
     listed = _read_lists(source, lists)
     there = {key: split for key, split in listed.items() if key in found}
     if not there:
-        raise InputError(
-            f"{source}: none of the {len(listed)} shapes in its lists is there; unpack or download it again"
-        )
+        raise InputError(f"{source}: none of the {len(listed)} listed shapes is there; unpack or download it again")
     _tell(source, found, listed, there)
     items = [_item(found[key], key, split) for key, split in there.items()]
     return PublicDataset("ShapeNet Part", items, list(SHAPENET_PART_CLASSES), list(SHAPENET_PART_NAMES))
