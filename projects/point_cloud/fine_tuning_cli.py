@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import lightning.pytorch as pl
+from jsonargparse import Namespace
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
 from projects.point_cloud.fine_tuning import KEY, FineTuning, Schedule
@@ -43,9 +44,12 @@ class FineTuningCLI(TrainingCLI):
         super().parse_arguments(parser, args)
         config = self.config.fit
         if config.trainer.max_steps == -1:
-            schedule = config.model.schedule
-            values = schedule.as_dict() if hasattr(schedule, "as_dict") else vars(schedule)
-            config.trainer.max_steps = Schedule(**values).steps(config.data.ratio)
+            config.trainer.max_steps = self.schedule(config).steps(config.data.ratio)
+
+    def schedule(self, config: Namespace) -> Schedule:
+        """The schedule of a configuration."""
+        values = config.model.schedule
+        return Schedule(**(values.as_dict() if isinstance(values, Namespace) else vars(values)))
 
     def before_fit(self) -> None:
         """Say what is about to run, or that it was finished before."""

@@ -19,10 +19,11 @@ class Segmentation(FineTuning):
     """Parts of points; the features of a point are interpolated from the octree's.
 
     Args:
+        category_iterations: replaces the schedule's iterations for some categories.
         options: as for FineTuning. "lin" trains the head, two fully connected layers, on a frozen backbone.
     """
 
-    def __init__(self, **options: Any):
+    def __init__(self, category_iterations: dict[str, int] = {}, **options: Any):  # noqa: B006 (never changed)
         super().__init__(**options)
 
     def make_network(self) -> nn.Module:
