@@ -35,8 +35,3 @@ class ShapeClassifier(nn.Module):
         """Copy the pretrained backbone and "fc1"; the linear layer stays as it is."""
         self.backbone.load_state_dict(network.backbone.state_dict())
         self.head.fc1.load_state_dict(network.shape_head.fc1.state_dict())
-
-    @property
-    def new_layer(self) -> nn.Module:
-        """The layer that no pretraining has seen."""
-        return self.head.fc2

@@ -1,0 +1,96 @@
+"""Classifier and segmenter: what they take over, and features at points against the plain formulation."""
+
+from dataclasses import replace
+
+import ocnn
+import pytest
+import torch
+from ocnn.nn.octree_interp import octree_linear_pts, octree_nearest_pts
+
+from octree.batch_octree import build_neighbours, build_octree
+from octree.hrnet import upsample_to
+from octree.interpolation import interpolate_at_points
+from octree.midnet import MIDNet, MIDNetConfig, leaf_features
+from octree.part_segmenter import PartSegmenter
+from octree.shape_classifier import ShapeClassifier
+
+SMALL = {"depth": 4, "full_depth": 1, "width": 16, "blocks": 1}
+
+
+def in_nodes(batch, depth):
+    """(N, 4) coordinates in nodes of a depth, and the cloud, as ocnn wants them."""
+    return torch.cat([(batch.points + 1) * 2 ** (depth - 1), batch.batch_id.unsqueeze(1).float()], dim=1)
+
+
+@pytest.mark.parametrize("nempty", [True, False])
+def test_interpolation_at_points_equals_ocnn_with_bounds_checked(batch, nempty):
+    octree, leaf_of_point = build_octree(batch, 4)
+    build_neighbours(octree, nempty)
+    data = torch.randn(int((octree.nnum_nempty if nempty else octree.nnum)[3]), 5)
+    expected = octree_linear_pts(data, octree, 3, in_nodes(batch, 3), nempty, bound_check=True)
+    interpolated = interpolate_at_points(data, octree, 3, batch.points, leaf_of_point, nempty)
+    torch.testing.assert_close(interpolated, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_point_on_the_border_of_the_cube_is_interpolated_in_its_own_node(batch):
+    points = batch.points.clone()
+    points[0] = 1.0
+    octree, leaf_of_point = build_octree(replace(batch, points=points), 4)
+    build_neighbours(octree, True)
+    data = torch.randn(int(octree.nnum_nempty[3]), 5)
+    interpolated = interpolate_at_points(data, octree, 3, points, leaf_of_point, True)
+    inward = points.clone()
+    inward[0] = 1 - 1e-4
+    near = interpolate_at_points(data, octree, 3, inward, leaf_of_point, True)
+    torch.testing.assert_close(interpolated[0], near[0], atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize("nempty", [True, False])
+def test_points_are_segmented_from_features_interpolated_first_and_joined(batch, nempty):
+    """O-CNN's formulation: linear interpolation one level above the leaves, nearest at the leaves, then two layers."""
+    torch.manual_seed(0)
+    network = PartSegmenter(MIDNetConfig(**SMALL, nempty=nempty), parts=3)
+    octree, leaf_of_point = build_octree(batch, 4, full_depth=1)
+    build_neighbours(octree, nempty)
+    for _ in range(20):
+        network(octree, batch.points, leaf_of_point)
+    network.eval()
+    features = network.backbone(leaf_features(octree, nempty), octree)
+    joined = torch.cat([upsample_to(b, octree, 3 - i, 3, nempty) for i, b in enumerate(features.branches)], dim=1)
+    above = octree_linear_pts(joined, octree, 3, in_nodes(batch, 3), nempty, bound_check=True)
+    leaves = features.leaves if nempty else ocnn.nn.octree_depad(features.leaves, octree, 4)
+    here = octree_nearest_pts(leaves, octree, 4, in_nodes(batch, 4), nempty=True)
+    head = network.head
+    expected = head.out(torch.relu(head.norm(head.hidden(torch.cat([above, here], dim=1)))))
+    logits = network(octree, batch.points, leaf_of_point)
+    assert logits.shape == (len(batch.points), 3)
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.fixture
+def pretrained(batch):
+    torch.manual_seed(1)
+    network = MIDNet(MIDNetConfig(**SMALL, nempty=True))
+    octree, _ = network.octree(batch)
+    for _ in range(5):
+        network(octree)
+    return network.eval()
+
+
+def test_a_classifier_takes_over_all_but_its_linear_layer(pretrained, batch):
+    classifier = ShapeClassifier(pretrained.config, classes=4)
+    before = classifier.head.fc2.weight.clone()
+    classifier.take_over(pretrained)
+    octree, _ = pretrained.octree(batch)
+    fc2 = classifier.eval().head.fc2
+    torch.testing.assert_close(classifier(octree), fc2(pretrained.embed(octree)))
+    assert torch.equal(fc2.weight, before)
+
+
+def test_a_segmenter_takes_over_all_but_its_last_layer(pretrained):
+    segmenter = PartSegmenter(pretrained.config, parts=5)
+    segmenter.take_over(pretrained)
+    mine = {**segmenter.backbone.state_dict(), **segmenter.head.state_dict()}
+    theirs = {**pretrained.backbone.state_dict(), **pretrained.point_head.state_dict()}
+    different = {name for name in mine if not torch.equal(mine[name], theirs[name])}
+    assert different == {"out.weight", "out.bias"}
