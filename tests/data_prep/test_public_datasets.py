@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import math
+import pickle
 import shutil
 import zipfile
 from pathlib import Path
@@ -171,8 +172,9 @@ def test_models_without_a_mesh_are_counted_and_broken_ones_refused_while_the_run
 def test_a_zip_beside_its_unpacked_half_is_read_instead(copy, tmp_path):
     core = copy("core1")
     pack(core, tmp_path / "nested.zip", nested=True)
+    (core / "zips").mkdir()
     with zipfile.ZipFile(tmp_path / "nested.zip") as outer:
-        (core / "03001627.zip").write_bytes(outer.read("core1/03001627.zip"))
+        (core / "zips/03001627.zip").write_bytes(outer.read("core1/03001627.zip"))
     models = sorted(core.glob("03001627/*/model.obj"))
     models[0].write_text("v 0 0 0\n")
     models[1].unlink()
@@ -216,16 +218,47 @@ def _with_member(archive: bytes, name: str) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_damaged_member_of_an_archive_in_an_archive_is_refused_alone(published, tmp_path):
-    pack(published / "core1", tmp_path / "nested.zip", nested=True)
-    items = collect_shapenetcore(tmp_path / "nested.zip").items
-    member = items[0].load.args[0].place
-    data = bytearray((tmp_path / "nested.zip").read_bytes())
-    data[member.offset + 200] ^= 0xFF
-    (tmp_path / "nested.zip").write_bytes(data)
-    with pytest.raises(InputError, match=rf"^{items[0].id}: damaged in the archive"):
-        items[0].load()
-    assert len(items[1].load().faces) > 0
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_member_of_an_archive_in_an_archive_is_refused_alone(tmp_path, method):
+    inner, obj = io.BytesIO(), "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
+    with zipfile.ZipFile(inner, "w", method) as archive:
+        archive.writestr("03001627/a/model.obj", obj)
+        archive.writestr("03001627/b/model.obj", obj)
+    data = bytearray(inner.getvalue())
+    data[data.index(b"model.obj") + len("model.obj") + 10] ^= 1  # stored, that is still an OBJ file
+    with zipfile.ZipFile(tmp_path / "core.zip", "w") as outer:
+        outer.writestr("core/03001627.zip", data)
+    bad, good = collect_shapenetcore(tmp_path / "core.zip").items
+    with pytest.raises(InputError, match=r"^03001627/a: damaged in the archive"):
+        bad.load()
+    assert len(good.load().faces) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "method", "reason"),
+    [
+        (b"v 0 0 0\n" + b"\0" * 40_000_000, zipfile.ZIP_DEFLATED, "zip bomb"),
+        (b"v 0 0 0\n", zipfile.ZIP_LZMA, "unusual way"),
+    ],
+)
+def test_bombs_and_unusual_members_in_inner_archives_are_not_unpacked(tmp_path, content, method, reason):
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("03001627/a/model.obj", content, method)
+    with zipfile.ZipFile(tmp_path / "core.zip", "w") as outer:
+        outer.writestr("core/03001627.zip", inner.getvalue())
+    (item,) = collect_shapenetcore(tmp_path / "core.zip").items
+    with pytest.raises(InputError, match=rf"^03001627/a: .*{reason}"):
+        item.load()
+
+
+def test_items_load_from_any_working_folder_and_without_their_archive_s_directory(published, tmp_path, monkeypatch):
+    pack(published / "core1", tmp_path / "core.zip", nested=True)
+    monkeypatch.chdir(tmp_path)
+    items = pickle.dumps(collect_shapenetcore("core.zip").items)
+    monkeypatch.chdir("/")
+    monkeypatch.setattr(zipfile, "ZipFile", None)  # a worker that lists 50,000 members is a slow one
+    assert all(len(item.load().faces) for item in pickle.loads(items))
 
 
 # -------------------------------------------------------------------------------------------------- ModelNet40
