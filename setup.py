@@ -4,13 +4,14 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TEST = ["pytest>=8", "hypothesis>=6.100", "pytest-xdist>=3.5", "ruff>=0.17,<0.18", "import-linter>=2.1"]
+DASK = ["dask[distributed]>=2024.8"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "pytest-xdist>=3.5", "ruff>=0.17,<0.18", "import-linter>=2.1", *DASK]
 
 EXTRAS = {
     "test": TEST,
     "tensorboard": ["tensorboard>=2.16"],
-    "dask": ["dask[distributed]>=2024.8"],
-    "ray": ["ray>=2.35; python_version < '3.14'"],
+    "dask": DASK,
+    "ray": ["ray[client]>=2.35; python_version < '3.14'"],
 }
 EXTRAS["all"] = EXTRAS["tensorboard"] + TEST
 
@@ -35,7 +36,7 @@ setup(
         "numpy>=1.26",
         "scipy>=1.11",
         "scikit-learn>=1.4",
-        "joblib>=1.4",
+        "joblib>=1.5",
         "threadpoolctl>=3.1",
         "tqdm>=4.66",
         "lightning>=2.4",

@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -114,8 +115,8 @@ def prepare(
         classes: names of the categories, every item's among them.
         parts: names of the parts where the meshes or point clouds carry labels; None drops labels.
         pipeline: how shapes are made.
-        jobs: worker processes; None takes all cores, or what an active ``joblib.parallel_config`` names (dask,
-            ray). 1 works in this process, which a crash in a native library then ends.
+        jobs: worker processes; None takes all cores, or the cluster of an active :func:`scheduler.connected`. 1
+            works in this process, which a crash in a native library then ends.
         source: where the shapes come from, in words; recorded in the store.
         force: replace a store at ``out`` that was made from other items or in another way.
 
@@ -246,22 +247,25 @@ def _prepare_missing(
     with bar:
         pending = missing
         while pending:
-            dispatched = []
+            dispatched, done = [], set()
             try:
-                for _ in pool(_tasks(pending, dispatched, keyed, work, pipeline, labels)):
-                    bar.update()
-                break
-            except TerminatedWorkerError:
-                suspects = [key for key in dispatched if key not in work.finished()]
+                for key in pool(_tasks(pending, dispatched, keyed, work, pipeline, labels)):
+                    done.add(key)  # None where a cluster gave a task up
+                    bar.update(key is not None)
+            except TerminatedWorkerError:  # ends the pool, also with results that were not handed out yet
+                done = work.finished()
+            suspects = [key for key in dispatched if key not in done]
+            if suspects:
                 log.warning("a worker process crashed; trying the %d shapes in work one by one", len(suspects))
             for key in suspects:
                 try:
-                    list(pool(_tasks([key], [], keyed, work, pipeline, labels)))
+                    crashed = list(pool(_tasks([key], [], keyed, work, pipeline, labels))) == [None]
                 except TerminatedWorkerError:
+                    crashed = True
+                if crashed:
                     work.write_refusal(key, "crashes its process (out of memory, or a fault in a native library)")
-            finished = work.finished()
-            pending = [key for key in pending if key not in finished]
-            bar.update(len(finished) - bar.n)
+            pending = pending[len(dispatched) :]
+            bar.update(len(keyed) - len(pending) - bar.n)
     return len(missing)
 
 
@@ -278,13 +282,20 @@ def _tasks(
 
     for key in keys:
         dispatched.append(key)
-        yield delayed(_prepare_one)(keyed[key], key, work.path, pipeline, labels)
+        yield delayed(_prepare_one)(keyed[key], key, work.path.absolute(), pipeline, labels)
 
 
-def _prepare_one(item: Item, key: str, folder: Path, pipeline: Pipeline, labels: int | None) -> None:
-    """In a worker: leave the shape of an item, or the reason for refusing it, in the working folder."""
+def _prepare_one(item: Item, key: str, folder: Path, pipeline: Pipeline, labels: int | None) -> str:
+    """In a worker: leave the shape of an item, or the reason for refusing it, in the folder; returns the key."""
     logging.getLogger("trimesh").setLevel(logging.CRITICAL)  # it reports what becomes a reason here
     work, reason, shape = WorkingFolder(folder), None, None
+    if not folder.is_dir():  # also on a worker that has joined in the middle of the run
+        raise InputError(
+            f"{folder}: the worker on {socket.gethostname()} does not see this folder; all workers need it, and the "
+            "source files, under the same path"
+        )
+    if work.shape_file(key).exists() or work.refusal_file(key).exists():
+        return key  # the worker of an earlier attempt died between finishing and saying so
     try:
         shape = _with_labels(prepare_shape(item.load(), item.id, pipeline), labels)
     except InputError as error:
@@ -297,6 +308,7 @@ def _prepare_one(item: Item, key: str, folder: Path, pipeline: Pipeline, labels:
         work.write_refusal(key, reason)
     else:
         work.write_shape(key, shape)
+    return key
 
 
 def _with_labels(shape: Shape, labels: int | None) -> Shape:

@@ -39,17 +39,9 @@ def register(commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from data_prep.mesh_folder import collect_meshes
-    from data_prep.run import prepare
 
     pipeline = prep_options.pipeline(args)
-    meshes = collect_meshes(args.source, labels=args.labels, up=args.up)
-    summary = prepare(
-        meshes.items,
-        args.out,
-        classes=meshes.classes,
-        pipeline=pipeline,
-        jobs=args.jobs,
-        source=f"meshes of {args.source.resolve().name}",
-        force=args.force,
-    )
-    prep_options.print_summary(summary)
+    source = args.source.absolute()  # a worker of a cluster may run in another folder
+    meshes = collect_meshes(source, labels=args.labels, up=args.up)
+    description = f"meshes of {source.resolve().name}"
+    prep_options.run(args, meshes.items, pipeline=pipeline, classes=meshes.classes, source=description)

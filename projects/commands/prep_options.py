@@ -1,21 +1,24 @@
-"""What all sources of ``pcrq prep`` share: the options of the preparation, and the summary at its end."""
+"""What all sources of ``pcrq prep`` share: the options of the preparation, the run, and the summary at its end."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pcrq.errors import InputError
+
 if TYPE_CHECKING:
     from data_prep.pipeline import Pipeline
-    from data_prep.run import Refusal, Summary
+    from data_prep.run import Item, Refusal, Summary
 
 _SHOWN = 5  # refused shapes named in the summary
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--out``, ``--method``, ``--points``, ``--seed``, ``--jobs`` and ``--force``."""
+    """Add ``--out``, ``--method``, ``--points``, ``--seed``, ``--jobs``, ``--scheduler`` and ``--force``."""
     parser.add_argument("--out", type=Path, required=True, metavar="STORE.h5", help="the shape store to write")
     parser.add_argument(
         "--method",
@@ -28,6 +31,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (default: one for every core)")
+    parser.add_argument(
+        "--scheduler",
+        metavar="URL",
+        help="work on a running cluster: dask://HOST:PORT or ray://HOST:PORT (docs/clusters.md)",
+    )
     parser.add_argument("--force", action="store_true", help="replace a store made from other files or options")
 
 
@@ -38,12 +46,57 @@ def pipeline(args: argparse.Namespace) -> Pipeline:
         InputError: options contradict each other or are out of range.
     """
     from data_prep.pipeline import Pipeline
-    from pcrq.errors import InputError
 
     if args.points is not None and args.method != "sample":
         raise InputError("--points: only --method sample draws a number of points; add it or leave --points out")
     count = {} if args.points is None else {"points": args.points}
     return Pipeline(method=args.method, seed=args.seed, **count)
+
+
+def run(
+    args: argparse.Namespace,
+    items: Sequence[Item],
+    *,
+    pipeline: Pipeline,
+    classes: Sequence[str],
+    source: str,
+    parts: Sequence[str] | None = None,
+) -> None:
+    """Prepare the items here or on a cluster, as the options say, and print what was done.
+
+    Args:
+        args: the options of :func:`add_options`; where the command has a ``source``, the file or folder of the items.
+        items, pipeline, classes, source, parts: passed on to :func:`data_prep.run.prepare`.
+
+    Raises:
+        InputError: options contradict each other, the cluster cannot be used, or the run cannot end well.
+    """
+    from data_prep.run import prepare
+
+    with _workers(args):
+        summary = prepare(
+            items,
+            args.out,
+            classes=classes,
+            parts=parts,
+            pipeline=pipeline,
+            jobs=args.jobs,
+            source=source,
+            force=args.force,
+        )
+    print_summary(summary)
+
+
+def _workers(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """Where the run inside the block works."""
+    if args.scheduler is None:
+        return nullcontext()
+    if args.jobs is not None:
+        raise InputError("--jobs: with --scheduler all workers of the cluster are used; leave one of them out")
+    from data_prep.scheduler import connected
+
+    source = [args.source] if hasattr(args, "source") else []
+    return connected(args.scheduler, [args.out.parent, *source])
 
 
 def print_summary(summary: Summary) -> None:

@@ -56,20 +56,11 @@ def run(args: argparse.Namespace) -> None:
 
 def _write_store(args: argparse.Namespace) -> None:
     from data_prep.builtin_shapes import builtin_items, class_names, part_names
-    from data_prep.run import prepare
 
     pipeline = prep_options.pipeline(args)
-    summary = prepare(
-        builtin_items(args.count, args.categories, args.seed),
-        args.out,
-        classes=class_names(args.categories),
-        parts=part_names(args.categories),
-        pipeline=pipeline,
-        jobs=args.jobs,
-        source="built-in shapes",
-        force=args.force,
-    )
-    prep_options.print_summary(summary)
+    items = builtin_items(args.count, args.categories, args.seed)
+    classes, parts = class_names(args.categories), part_names(args.categories)
+    prep_options.run(args, items, pipeline=pipeline, classes=classes, parts=parts, source="built-in shapes")
 
 
 def _write_layout(args: argparse.Namespace) -> None:
@@ -97,5 +88,7 @@ def _write_layout(args: argparse.Namespace) -> None:
 def _check_layout_options(args: argparse.Namespace) -> None:
     if args.method != "scan" or args.points is not None or args.jobs is not None:
         raise InputError("--layout: nothing is prepared, so leave --method, --points and --jobs out")
+    if args.scheduler is not None:
+        raise InputError("--layout: nothing is prepared, so leave --scheduler out")
     if Path(args.out).suffix.lower() == ".h5":
         raise InputError(f"{args.out}: --layout writes a folder; name one, without .h5")

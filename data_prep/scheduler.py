@@ -1,0 +1,229 @@
+"""A preparation run on a Dask or Ray cluster: their engines through joblib's backends.
+
+Both start the task of a worker process that has died again elsewhere, three times. A task that ends its process every
+time is given up; joblib would wait for it for ever (Dask) or end the run (Ray), so here its result is None, and the
+run goes on and deals with it.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pcrq.errors import InputError
+
+if TYPE_CHECKING:
+    from joblib.parallel import ParallelBackendBase
+
+log = logging.getLogger(__name__)
+
+_REACH = 10
+"""Seconds in which a scheduler has to answer."""
+_JOIN = 60
+"""Seconds in which the first worker has to join."""
+_RETRIES = 3
+"""How often Ray starts a task again after its process has died; 3 is Dask's own default."""
+_IN_FLIGHT = 1000
+"""Half of the tasks that Dask gets ahead at least, so that workers that join later find some to do."""
+
+
+@contextlib.contextmanager
+def connected(address: str, shared: Sequence[Path] = ()) -> Iterator[None]:
+    """Preparation runs inside this block work on a cluster.
+
+    Args:
+        address: ``dask://HOST:PORT`` of a Dask scheduler, or ``ray://HOST:PORT`` of a Ray Client server.
+        shared: files and folders that all workers need under the same absolute path.
+
+    Raises:
+        InputError: the address is none, the library is not installed, the cluster cannot be reached or has no
+            workers, or a worker lacks ``shared`` or this software.
+    """
+    import joblib
+
+    engine, host, port = _parse(address)
+    connect = {"dask": _dask, "ray": _ray}[engine]
+    _reach(address, host, port)
+    paths = [str(Path(path).absolute()) for path in shared]
+    with connect(address, paths) as backend, joblib.parallel_config(backend=backend, n_jobs=-1):
+        yield
+
+
+def _parse(address: str) -> tuple[str, str, int]:
+    try:
+        parts = urlsplit(address)
+        engine, host, port = parts.scheme, parts.hostname, parts.port
+    except ValueError:  # a port that is no number
+        engine = host = port = None
+    if engine not in ("dask", "ray") or not host or not port:
+        raise InputError(f"--scheduler {address}: name a running scheduler, dask://HOST:8786 or ray://HOST:10001")
+    if find_spec("distributed" if engine == "dask" else "ray") is None:
+        raise InputError(f'--scheduler {address}: {engine} is not installed; pip install "pcrq[{engine}]"')
+    return engine, host, port
+
+
+def _reach(address: str, host: str, port: int) -> None:
+    """Asked first, because the libraries themselves try for minutes and log every attempt."""
+    try:
+        socket.create_connection((host, port), timeout=_REACH).close()
+    except OSError as error:
+        raise InputError(
+            f"--scheduler {address}: nothing answers there ({error.strerror or error}); start the scheduler, or check "
+            "host and port"
+        ) from error
+
+
+@contextlib.contextmanager
+def _dask(address: str, shared: list[str]) -> Iterator[ParallelBackendBase]:
+    from distributed import Client, TimeoutError
+
+    try:
+        client = Client(f"tcp://{urlsplit(address).netloc}", timeout=_REACH, set_as_default=False)
+    except Exception as error:  # whatever another service on that port makes of it
+        raise InputError(f"--scheduler {address}: no Dask scheduler answers there ({error})") from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_JOIN)
+        except TimeoutError as error:
+            raise InputError(
+                f"--scheduler {address}: no worker has joined it in {_JOIN} s; start workers by dask worker "
+                f"tcp://{urlsplit(address).netloc}"
+            ) from error
+        answers = list(client.run(_missing, shared, on_error="return").values())
+        try:
+            client.run_on_scheduler(_missing, [])  # it reads the tasks too, but needs no files
+        except Exception as error:
+            answers.append(error)
+        _check(address, answers)
+        log.info("%s: %d workers", address, len(answers))
+        try:
+            yield _dask_backend(client)
+        except CancelledError as error:
+            raise _lost(address) from error
+
+
+@contextlib.contextmanager
+def _ray(address: str, shared: list[str]) -> Iterator[ParallelBackendBase]:
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:
+        raise InputError(f"--scheduler {address}: no Ray Client server answers there ({error})") from error
+    try:
+        nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        cores = int(ray.cluster_resources().get("CPU", 0))
+        if cores < 2:
+            raise InputError(f"--scheduler {address}: the cluster has {cores} cores; it needs at least two")
+        probe = ray.remote(num_cpus=0, max_retries=0)(_missing)
+        places = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
+        answers = []
+        for reference in [probe.options(scheduling_strategy=place).remote(shared) for place in places]:
+            try:
+                answers.append(ray.get(reference))
+            except ray.exceptions.RayError as error:
+                answers.append(error)
+        _check(address, answers)
+        log.info("%s: %d cores on %d nodes", address, cores, len(nodes))
+        with _interrupted_when_lost(address):
+            yield _ray_backend(cores)
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _interrupted_when_lost(address: str) -> Iterator[None]:
+    """Ray's own threads die of a lost connection without a word to joblib, which would wait for ever."""
+    from ray.util.client import ray as client
+
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(1):
+            if not client.is_connected():
+                _thread.interrupt_main()
+                break
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    except BaseException as error:
+        if client.is_connected():
+            raise
+        raise _lost(address) from error
+    finally:
+        ended.set()
+
+
+def _missing(shared: list[str]) -> tuple[str, list[str]]:
+    """In a worker: the name of its machine, and the paths that are not there."""
+    return socket.gethostname(), [path for path in shared if not Path(path).exists()]
+
+
+def _check(address: str, answers: list[tuple[str, list[str]] | BaseException]) -> None:
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise InputError(
+                f"--scheduler {address}: the scheduler or a worker cannot run this software ({type(answer).__name__}: "
+                f"{answer}); install the same versions of Python and pcrq there"
+            )
+        machine, missing = answer
+        if missing:
+            raise InputError(
+                f"--scheduler {address}: the worker on {machine} does not see {missing[0]}; the source files and the "
+                "folder of --out must be on a disk that all workers have under the same path"
+            )
+
+
+def _lost(address: str) -> InputError:
+    return InputError(
+        f"--scheduler {address}: the connection is lost; when the cluster is there again run the same command, "
+        "finished shapes are kept"
+    )
+
+
+def _dask_backend(client: Any) -> ParallelBackendBase:
+    from distributed import KilledWorker
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            return max(super().effective_n_jobs(n_jobs), _IN_FLIGHT)
+
+        def submit(self, func, callback=None):
+            """joblib calls back only for tasks that end well; without this it would wait for the others for ever."""
+            future = super().submit(func, callback)
+            future.add_done_callback(lambda done: done.exception() and callback(done.exception()))
+            return future
+
+        def retrieve_result_callback(self, out):
+            return [None] if isinstance(out, KilledWorker) else super().retrieve_result_callback(out)
+
+    return Backend(client=client)
+
+
+def _ray_backend(cores: int) -> ParallelBackendBase:
+    from ray.exceptions import RayActorError
+    from ray.util.joblib.ray_backend import RayBackend
+
+    class Backend(RayBackend):
+        supports_return_generator = True  # unlike the pool of multiprocessing that it derives from
+
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            return cores
+
+        def retrieve_result_callback(self, out):
+            return [None] if isinstance(out, RayActorError) else super().retrieve_result_callback(out)
+
+    options = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": _RETRIES}
+    return Backend(ray_remote_args=options)
