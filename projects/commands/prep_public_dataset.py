@@ -46,19 +46,14 @@ def obtain(source: Path, archive: PublishedArchive, download: bool) -> None:
 
 def prepare_dataset(args: argparse.Namespace, dataset: PublicDataset) -> None:
     """Prepare a data set as the options say and print what was done."""
-    from data_prep.run import prepare
-
     pipeline = prep_options.pipeline(args)
     if dataset.parts is not None:  # labelled points are kept as they are: each counts in the evaluation
         pipeline = replace(pipeline, grid=None)
-    summary = prepare(
+    prep_options.run(
+        args,
         dataset.items,
-        args.out,
+        pipeline=pipeline,
         classes=dataset.classes,
         parts=dataset.parts,
-        pipeline=pipeline,
-        jobs=args.jobs,
         source=f"{dataset.name}, {args.source.resolve().name}",
-        force=args.force,
     )
-    prep_options.print_summary(summary)
