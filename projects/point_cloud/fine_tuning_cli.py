@@ -68,7 +68,8 @@ class FineTuningCLI(TrainingCLI):
         )
 
     def after_fit(self) -> None:
-        """Test, and record what was found."""
+        """Save the trained network, test it, and record what was found."""
+        self.trainer.save_checkpoint(Path(self.config_init.fit.checkpoint.dirpath) / "last.ckpt")
         self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         if not self.trainer.is_global_zero:
             return

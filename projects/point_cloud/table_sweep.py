@@ -70,7 +70,10 @@ def classify_sweep(
             continue
         for ratio in ratios:
             run = out.absolute() / protocol / _slug(arm) / f"ratio{ratio:g}" / f"seed{seed}"
-            words = [*_words("fit", protocols, run, protocol), *_cell_words(store, ratio, seed, arm, checkpoint)]
+            words = [
+                *_words("fit", protocols, run, protocol),
+                *_cell_words(store, ratio, seed, protocol, arm, checkpoint),
+            ]
             cells.append(Cell(run, "projects.point_cloud.classify", (*words, *options), (ratio,), ratio))
     return _run(cells, out, settings, jobs, scheduler, keep_checkpoints, list_only)
 
@@ -123,7 +126,10 @@ def segment_sweep(
     for (protocol, arm, checkpoint, seed), ratio in product(_arms(protocols, pretrained, seeds), ratios):
         for name in categories or known:
             run = out.absolute() / protocol / _slug(arm) / f"ratio{ratio:g}" / f"seed{seed}" / name
-            words = [*_words("fit", protocols, run, protocol), *_cell_words(store, ratio, seed, arm, checkpoint)]
+            words = [
+                *_words("fit", protocols, run, protocol),
+                *_cell_words(store, ratio, seed, protocol, arm, checkpoint),
+            ]
             words += [f"--data.category={name}", *options]
             shapes = int((opened.category == opened.classes.index(name)).sum())
             cells.append(Cell(run, "projects.point_cloud.segment", tuple(words), (ratio,), ratio * shapes))
@@ -178,9 +184,9 @@ def _words(command: str, protocols: dict[str, Path], run: Path, protocol: str = 
     return [command, f"--config={Path(protocols[protocol]).absolute()}", f"--run_dir={run}"]
 
 
-def _cell_words(store: Path, ratio: float, seed: int, arm: str, checkpoint: str) -> list[str]:
+def _cell_words(store: Path, ratio: float, seed: int, protocol: str, arm: str, checkpoint: str) -> list[str]:
     words = [f"--data.store={store.absolute()}", f"--data.ratio={ratio:g}", f"--seed_everything={seed}"]
-    words += ["--ckpt_path=last", "--trainer.enable_progress_bar=false"]
+    words += [f"--model.protocol={protocol}", "--ckpt_path=last", "--trainer.enable_progress_bar=false"]
     return words + ([f"--model.pretrained={checkpoint}", f"--model.arm={arm}"] if checkpoint else [])
 
 

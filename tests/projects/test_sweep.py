@@ -1,0 +1,184 @@
+"""Sweeps over a table: every cell once, resumable, and the command lines that they stand for."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from projects import sweep
+from projects.point_cloud.classify.cli import main as classify
+from projects.point_cloud.segment.cli import main as segment
+from projects.run_record import read_records
+
+NETWORK = {"depth": 4, "full_depth": 1, "width": 16, "blocks": 1, "nempty": True}
+CONFIGS = Path(__file__).parents[2] / "projects/point_cloud/configs"
+
+
+@pytest.fixture
+def table(parts_path, pretrained_path, tmp_path):
+    """The words that describe a small table; further options can follow."""
+    fit = {
+        "data": {"workers": 0, "batch_size": 4},
+        "model": {"network": NETWORK, "schedule": {"iterations": 4}},
+        "trainer": {"accelerator": "cpu"},
+    }
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump(fit))
+    (tmp_path / "lin.yaml").write_text(yaml.safe_dump({"schedule": {"iterations": 20}, "device": "cpu"}))
+    return [
+        *("sweep", f"--store={parts_path}", f"--out={tmp_path / 'out'}", f"--pretrained.Ours={pretrained_path}"),
+        *("--ratios=[0.1,1.0]", "--seeds=[0,1]", f"--protocols.scratch={tmp_path / 'fit.yaml'}"),
+        f"--protocols.ft={tmp_path / 'fit.yaml'}",
+    ]
+
+
+def with_lin(table, tmp_path):
+    return [*table, f"--protocols.lin={tmp_path / 'lin.yaml'}"]
+
+
+def recorded(out):
+    records = [record for file in sorted(out.rglob("results.json")) for record in read_records(file)]
+    return sorted((r.protocol, r.arm, r.ratio, r.seed, r.config.get("category", "")) for r in records)
+
+
+def test_every_cell_is_recorded_once_and_checkpoints_go(table, tmp_path):
+    assert classify(with_lin(table, tmp_path)) == 0
+    rows = [("ft", "Ours"), ("lin", "Ours"), ("scratch", "scratch")]
+    expected = [(*row, ratio, seed, "") for row in rows for ratio in (0.1, 1.0) for seed in (0, 1)]
+    assert recorded(tmp_path / "out") == sorted(expected)
+    assert not list((tmp_path / "out").rglob("*.ckpt"))
+
+
+def test_what_is_recorded_is_not_run_again_and_a_table_can_grow(table, tmp_path, monkeypatch):
+    classify(table)
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("results.json")}
+    ran = []
+    monkeypatch.setattr(sweep, "_run_cell", lambda cell, keep: ran.append(cell.folder) or "not run")
+    assert classify(table) == 0 and not ran
+    assert classify([*table, "--seeds=[0,1,2]"]) == 1
+    assert len(ran) == 4 and all(folder.name == "seed2" for folder in ran)
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+def test_two_at_once_give_the_same_results_as_one_after_the_other(table, tmp_path):
+    classify([*table, "--seeds=[0]"])
+    classify([*table, "--seeds=[0]", "--jobs=2", f"--out={tmp_path / 'two'}"])
+    values = {}
+    for out in ("out", "two"):
+        files = sorted((tmp_path / out).rglob("results.json"))
+        values[out] = [(r.protocol, r.ratio, r.value) for file in files for r in read_records(file)]
+    assert values["out"] == values["two"] and len(values["two"]) == 4
+
+
+def test_a_segmentation_table_has_a_network_per_category(table, tmp_path):
+    assert segment([*table, "--ratios=[1.0]", "--seeds=[0]"]) == 0
+    rows = [("ft", "Ours"), ("scratch", "scratch")]
+    expected = [(*row, 1.0, 0, name) for row in rows for name in ("flat", "tall") for _metric in range(2)]
+    assert recorded(tmp_path / "out") == sorted(expected)
+
+
+def test_a_cell_that_fails_is_named_and_does_not_stop_the_others(table, tmp_path, monkeypatch, capsys):
+    from projects.point_cloud.classify.module import Classification
+
+    original = Classification.training_step
+
+    def failing(self, batch, batch_idx):
+        if self.protocol == "ft" and self.seed == 1:
+            raise RuntimeError("the coffee is cold")
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(Classification, "training_step", failing)
+    assert classify([*table, "--ratios=[1.0]"]) == 1
+    error = capsys.readouterr().err
+    assert "ft/ours/ratio1/seed1: RuntimeError: the coffee is cold" in error.replace("\n", " ")
+    assert len(recorded(tmp_path / "out")) == 3
+    assert "Traceback" in (tmp_path / "out/ft/ours/ratio1/seed1/log.txt").read_text()
+    monkeypatch.setattr(Classification, "training_step", original)
+    assert classify([*table, "--ratios=[1.0]"]) == 0
+    assert len(recorded(tmp_path / "out")) == 4
+
+
+def test_an_interrupted_sweep_goes_on(table, tmp_path, monkeypatch):
+    from projects.point_cloud.classify.module import Classification
+
+    original, steps = Classification.training_step, []
+
+    def interrupted(self, batch, batch_idx):
+        steps.append(batch_idx)
+        if len(steps) == 6:
+            raise KeyboardInterrupt
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(Classification, "training_step", interrupted)
+    assert classify([*table, "--ratios=[1.0]", "--seeds=[0]"]) == 130
+    assert len(recorded(tmp_path / "out")) == 1
+    assert classify([*table, "--ratios=[1.0]", "--seeds=[0]"]) == 0
+    assert len(recorded(tmp_path / "out")) == 2
+
+
+@pytest.mark.slow
+def test_the_listed_commands_are_the_cells(table, tmp_path, capsys):
+    assert classify([*table, "--ratios=[1.0]", "--seeds=[0]", "--list_only=true"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and not (tmp_path / "out").exists()
+    python, *words = shlex.split(lines[0])
+    assert python == "python"
+    subprocess.run([sys.executable, *words], check=True, timeout=120, capture_output=True)
+    assert [row[0] for row in recorded(tmp_path / "out")] == ["scratch"]
+    assert classify([*table, "--ratios=[1.0]", "--seeds=[0]", "--list_only=true"]) == 0
+    assert capsys.readouterr().out.splitlines() == lines[1:]
+
+
+def test_another_network_or_configuration_in_the_same_folder_is_refused(table, tmp_path, capsys):
+    classify([*table, "--ratios=[1.0]", "--seeds=[0]"])
+    fit = yaml.safe_load((tmp_path / "fit.yaml").read_text())
+    fit["model"]["schedule"]["iterations"] = 5
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump(fit))
+    assert classify(table) == 2
+    assert "another configuration of" in capsys.readouterr().err
+
+
+def test_every_seed_can_have_its_own_pretraining(table, pretrained_path, tmp_path, capsys):
+    options = ["--list_only=true", f"--pretrained={{'Ours': '{pretrained_path.parent}/{{seed}}.ckpt'}}"]
+    assert classify([*table, *options]) == 2
+    assert f"{pretrained_path.parent}/0.ckpt" in capsys.readouterr().err
+    for seed in (0, 1):
+        (pretrained_path.parent / f"{seed}.ckpt").write_bytes(pretrained_path.read_bytes())
+    assert classify([*table, *options]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "pretrained" in line]
+    assert all(("0.ckpt" in line) == ("--seed_everything=0" in line) for line in lines) and len(lines) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--ratios=[0]"], "ratio 0"),
+        (["--seeds=[]"], "seeds"),
+        (["--jobs=0"], "jobs"),
+        (["--protocols.lin=nowhere.yaml"], "nowhere.yaml"),
+        (["--protocols.probe=nowhere.yaml"], "protocols"),
+        (["--pretrained.Ours=nowhere.ckpt"], "nowhere.ckpt"),
+        (["--store=nowhere.h5"], "nowhere.h5"),
+        (["--pretrained={}"], "pretrained"),
+    ],
+)
+def test_bad_options_are_named_before_anything_runs(table, tmp_path, capsys, options, word):
+    try:
+        status = classify([*table, *options])
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    error = capsys.readouterr().err.splitlines()
+    assert error[-1].startswith("classify: error: ") and word in error[-1]
+    assert not list((tmp_path / "out").rglob("results.json"))
+
+
+@pytest.mark.parametrize("name", ["table6", "table7"])
+def test_the_tables_of_the_paper_name_configurations_that_exist(name):
+    values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    assert values["ratios"] == [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
+    assert set(values["pretrained"]) == {"MID", "MID + quantization"}
+    for path in values["protocols"].values():
+        assert (CONFIGS.parents[2] / path).exists()
