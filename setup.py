@@ -39,6 +39,7 @@ setup(
         "joblib>=1.5",
         "threadpoolctl>=3.1",
         "tqdm>=4.66",
+        "pooch>=1.8",
         "lightning>=2.4",
         "jsonargparse[signatures]>=4.33",
         "pyyaml>=6",

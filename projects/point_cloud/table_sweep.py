@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -60,21 +61,17 @@ def classify_sweep(
     """
     _check(protocols, pretrained, ratios, seeds)
     settings = _settings(store, protocols, pretrained, seeds, options)
-    cells = []
-    for protocol, arm, checkpoint, seed in _arms(protocols, pretrained, seeds):
-        if protocol == "lin":
-            run = out.absolute() / protocol / _slug(arm) / f"seed{seed}"
-            words = [*_words("lin", protocols, run), f"--store={store.absolute()}", f"--pretrained={checkpoint}"]
-            words += [f"--arm={arm}", f"--ratios={list(ratios)}", f"--seed={seed}"]
-            cells.append(Cell(run, "projects.point_cloud.classify", tuple(words), tuple(ratios), sum(ratios)))
+    module, cells = "projects.point_cloud.classify", []
+    for row in _rows(protocols, pretrained, seeds):
+        if row.protocol == "lin":  # one run for all ratios, as they share the features
+            run = row.folder(out) / f"seed{row.seed}"
+            words = [f"--store={store.absolute()}", f"--pretrained={row.checkpoint}", f"--arm={row.arm}"]
+            words += [f"--config={row.config}", f"--run_dir={run}", f"--ratios={list(ratios)}", f"--seed={row.seed}"]
+            cells.append(Cell(run, module, ("lin", *words), tuple(ratios), sum(ratios)))
             continue
         for ratio in ratios:
-            run = out.absolute() / protocol / _slug(arm) / f"ratio{ratio:g}" / f"seed{seed}"
-            words = [
-                *_words("fit", protocols, run, protocol),
-                *_cell_words(store, ratio, seed, protocol, arm, checkpoint),
-            ]
-            cells.append(Cell(run, "projects.point_cloud.classify", (*words, *options), (ratio,), ratio))
+            run = row.folder(out) / f"ratio{ratio:g}" / f"seed{row.seed}"
+            cells.append(Cell(run, module, (*row.fit(run, store, ratio), *options), (ratio,), ratio))
     return _run(cells, out, settings, jobs, scheduler, keep_checkpoints, list_only)
 
 
@@ -122,17 +119,12 @@ def segment_sweep(
     if unknown:
         raise InputError(f"{store}: no parts of a category {unknown[0]!r}; choose among {', '.join(known)}")
     settings = _settings(store, protocols, pretrained, seeds, options)
-    cells = []
-    for (protocol, arm, checkpoint, seed), ratio in product(_arms(protocols, pretrained, seeds), ratios):
-        for name in categories or known:
-            run = out.absolute() / protocol / _slug(arm) / f"ratio{ratio:g}" / f"seed{seed}" / name
-            words = [
-                *_words("fit", protocols, run, protocol),
-                *_cell_words(store, ratio, seed, protocol, arm, checkpoint),
-            ]
-            words += [f"--data.category={name}", *options]
-            shapes = int((opened.category == opened.classes.index(name)).sum())
-            cells.append(Cell(run, "projects.point_cloud.segment", tuple(words), (ratio,), ratio * shapes))
+    module, cells = "projects.point_cloud.segment", []
+    for row, ratio, name in product(_rows(protocols, pretrained, seeds), ratios, categories or known):
+        run = row.folder(out) / f"ratio{ratio:g}" / f"seed{row.seed}" / name
+        words = (*row.fit(run, store, ratio), f"--data.category={name}", *options)
+        shapes = int((opened.category == opened.classes.index(name)).sum())
+        cells.append(Cell(run, module, words, (ratio,), ratio * shapes))
     return _run(cells, out, settings, jobs, scheduler, keep_checkpoints, list_only)
 
 
@@ -170,28 +162,34 @@ def _settings(
     return settings
 
 
-def _arms(
-    protocols: dict[str, Path], pretrained: dict[str, str], seeds: list[int]
-) -> Iterator[tuple[str, str, str, int]]:
-    """Protocol, arm, checkpoint and seed of all rows of the table."""
+@dataclass(frozen=True)
+class _Row:
+    """What a line of the table is made of."""
+
+    protocol: str
+    config: Path
+    arm: str
+    checkpoint: Path | None
+    seed: int
+
+    def folder(self, out: Path) -> Path:
+        """For all its runs."""
+        return out.absolute() / self.protocol / re.sub(r"[^a-z0-9]+", "_", self.arm.lower()).strip("_")
+
+    def fit(self, run: Path, store: Path, ratio: float) -> list[str]:
+        """The words of the command that trains on a part of the labels."""
+        words = ["fit", f"--config={self.config}", f"--run_dir={run}", f"--data.store={store.absolute()}"]
+        words += [f"--data.ratio={ratio:g}", f"--model.protocol={self.protocol}", f"--seed_everything={self.seed}"]
+        words += ["--ckpt_path=last", "--trainer.enable_progress_bar=false"]
+        return words + ([f"--model.pretrained={self.checkpoint}", f"--model.arm={self.arm}"] if self.checkpoint else [])
+
+
+def _rows(protocols: dict[str, Path], pretrained: dict[str, str], seeds: list[int]) -> Iterator[_Row]:
     for protocol in (name for name in PROTOCOLS if name in protocols):
-        arms = {"scratch": ""} if protocol == "scratch" else pretrained
+        arms = {"scratch": None} if protocol == "scratch" else pretrained
         for (arm, path), seed in product(arms.items(), seeds):
-            yield protocol, arm, str(Path(path.replace("{seed}", str(seed))).absolute()) if path else "", seed
-
-
-def _words(command: str, protocols: dict[str, Path], run: Path, protocol: str = "lin") -> list[str]:
-    return [command, f"--config={Path(protocols[protocol]).absolute()}", f"--run_dir={run}"]
-
-
-def _cell_words(store: Path, ratio: float, seed: int, protocol: str, arm: str, checkpoint: str) -> list[str]:
-    words = [f"--data.store={store.absolute()}", f"--data.ratio={ratio:g}", f"--seed_everything={seed}"]
-    words += [f"--model.protocol={protocol}", "--ckpt_path=last", "--trainer.enable_progress_bar=false"]
-    return words + ([f"--model.pretrained={checkpoint}", f"--model.arm={arm}"] if checkpoint else [])
-
-
-def _slug(arm: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", arm.lower()).strip("_")
+            checkpoint = None if path is None else Path(path.replace("{seed}", str(seed))).absolute()
+            yield _Row(protocol, Path(protocols[protocol]).absolute(), arm, checkpoint, seed)
 
 
 def _run(
