@@ -40,7 +40,9 @@ The options that matter are explained in projects/point_cloud/README.md; the oth
         parser.add_lightning_class_args(Throughput, "throughput")
 
     def before_fit(self) -> None:
-        """Say what is about to run."""
+        """Say what is about to run, once for all processes."""
+        if not self.trainer.is_global_zero:
+            return
         _log.info(
             "%s: %d shapes, %s weights, on %s; everything goes to %s",
             self.datamodule.store.path,
