@@ -12,6 +12,7 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from importlib.util import find_spec
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REACH = 10
-"""Seconds in which a scheduler has to answer."""
+"""Seconds in which a scheduler has to answer; one that a job script starts just before needs a few."""
 _JOIN = 60
 """Seconds in which the first worker has to join."""
 _RETRIES = 3
@@ -72,14 +73,18 @@ def _parse(address: str) -> tuple[str, str, int]:
 
 
 def _reach(address: str, host: str, port: int) -> None:
-    """Asked first, because the libraries themselves try for minutes and log every attempt."""
-    try:
-        socket.create_connection((host, port), timeout=_REACH).close()
-    except OSError as error:
-        raise InputError(
-            f"--scheduler {address}: nothing answers there ({error.strerror or error}); start the scheduler, or check "
-            "host and port"
-        ) from error
+    """Wait until something answers; the libraries themselves would try for minutes and log every attempt."""
+    end = time.monotonic() + _REACH
+    while True:
+        try:
+            return socket.create_connection((host, port), timeout=_REACH).close()
+        except OSError as error:
+            if time.monotonic() > end or isinstance(error, socket.gaierror):
+                raise InputError(
+                    f"--scheduler {address}: nothing answers there ({error.strerror or error}); start the scheduler, "
+                    "or check host and port"
+                ) from error
+        time.sleep(0.2)
 
 
 @contextlib.contextmanager
