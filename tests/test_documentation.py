@@ -1,5 +1,6 @@
 """The documentation's examples run, and its commands exist."""
 
+import importlib
 import re
 import shlex
 import shutil
@@ -13,7 +14,11 @@ from octree.midnet import MIDNet, MIDNetConfig
 from projects.cli import build_parser
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("*/README.md")), ROOT / "projects/point_cloud/README.md"]
+PAGES = [
+    *(ROOT / "README.md", *sorted(ROOT.glob("*/README.md")), ROOT / "projects/point_cloud/README.md"),
+    *sorted(ROOT.glob("docs/*.md")),
+]
+CONFIGURATIONS = sorted(ROOT.glob("projects/*/configs/*.yaml"))
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -40,15 +45,32 @@ def test_python_examples_run(folder, page):
         exec(compile(block, page.name, "exec"), names)
 
 
+def commands(start: str) -> list[list[str]]:
+    """The words after ``start`` of every command in the pages and at the top of the configurations."""
+    texts = [block for page in PAGES for block in blocks(page, "")]
+    texts += [re.sub(r"^# ?", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE) for path in CONFIGURATIONS]
+    lines = [line.strip() for text in texts for line in text.replace("\\\n", " ").splitlines()]
+    found = [line for line in dict.fromkeys(lines) if line.startswith(start)]
+    return [shlex.split(line, comments=True)[len(start.split()) :] for line in found]
+
+
 def test_every_documented_command_exists():
-    parser, found = build_parser(), 0
-    for page in PAGES:
-        for block in blocks(page, ""):
-            for line in block.splitlines():
-                if line.startswith("pcrq "):
-                    parser.parse_args(shlex.split(line, comments=True)[1:])
-                    found += 1
-    assert found > 5
+    found = commands("pcrq ")
+    for words in found:
+        build_parser().parse_args(words)
+    assert len(found) > 20
+
+
+TRAININGS = [words for words in commands("python -m ") if words[0].startswith("projects.")]
+
+
+@pytest.mark.parametrize("words", TRAININGS, ids=" ".join)
+def test_every_documented_training_is_understood(words, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    module, *words = words
+    with pytest.raises(SystemExit) as stop:  # the options are read, and printed instead of used
+        importlib.import_module(f"{module}.cli").main([*words, "--print_config"])
+    assert stop.value.code == 0, capsys.readouterr().err
 
 
 def test_links_and_pictures_are_there():

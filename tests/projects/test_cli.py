@@ -20,7 +20,20 @@ def test_help_loads_nothing_heavy():
 
 @pytest.mark.parametrize(
     "command",
-    [["quickstart"], ["prep"], ["prep", "meshes"], ["prep", "shapes"], ["info"], ["view"], ["probe"]],
+    [
+        *(
+            ["quickstart"],
+            ["info"],
+            ["view"],
+            ["probe"],
+            ["report"],
+            ["export"],
+            ["embed"],
+            ["prep"],
+            ["prep", "meshes"],
+        ),
+        *(["prep", name] for name in ("shapes", "shapenet", "modelnet40", "shapenet-part")),
+    ],
     ids=" ".join,
 )
 def test_every_command_explains_itself(command, capsys):

@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
+from octree.checkpoint import describe
+from octree.midnet import MIDNet, MIDNetConfig
 from projects import sweep
 from projects.point_cloud.classify.cli import main as classify
 from projects.point_cloud.segment.cli import main as segment
@@ -182,3 +185,17 @@ def test_the_tables_of_the_paper_name_configurations_that_exist(name):
     assert set(values["pretrained"]) == {"MID", "MID + quantization"}
     for path in values["protocols"].values():
         assert (CONFIGS.parents[2] / path).exists()
+
+
+@pytest.mark.parametrize(("run", "name"), [(classify, "tiny_table6"), (segment, "tiny_table7")])
+def test_the_small_tables_run(run, name, parts_path, tmp_path, monkeypatch):
+    """The configuration as it is, on a few shapes and with a network of its architecture."""
+    monkeypatch.chdir(CONFIGS.parents[2])
+    network = MIDNet(MIDNetConfig(depth=5, width=32, blocks=1, nempty=True))
+    weights = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    torch.save({"midnet": describe(network), "state_dict": weights}, tmp_path / "last.ckpt")
+    options = [f"--store={parts_path}", f"--out={tmp_path / 'out'}", "--seeds=[0]", "--ratios=[1.0]", "--jobs=1"]
+    options += [f"--pretrained={{'MID': '{tmp_path}/last.ckpt'}}"]
+    options += ["--options=['--trainer.max_steps=1', '--trainer.accelerator=cpu', '--data.batch_size=2']"]
+    assert run(["sweep", "--config", str(CONFIGS / f"{name}.yaml"), *options]) == 0
+    assert {row[0] for row in recorded(tmp_path / "out")} == {"scratch", "lin", "ft"}
