@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 
@@ -145,7 +146,7 @@ class WorkingFolder:
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """A hidden neighbour to write, moved to ``path`` when the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")  # of all processes of all machines
     try:
         yield temporary
         temporary.replace(path)

@@ -119,7 +119,10 @@ def run_cells(
                 f"a process of the sweep was ended from outside, perhaps for want of memory; run the same command "
                 f"again, with fewer --jobs than {jobs}: what is recorded is kept"
             ) from error
-    failures += [f"{cell.folder}: lost on the cluster" for cell in missing if not failures and not cell.is_recorded]
+    if scheduler is not None:
+        named = "".join(failures)
+        lost = [cell.folder for cell in missing if not cell.is_recorded and f"{cell.folder}:" not in named]
+        failures += [f"{folder}: its worker on the cluster died" for folder in lost]
     return failures
 
 

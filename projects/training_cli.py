@@ -36,6 +36,15 @@ CHECKPOINT_DEFAULTS = {
 }
 
 
+class EpochCheckpoint(ModelCheckpoint):
+    """A checkpoint at the end of every whole epoch, beside those within epochs."""
+
+    def on_train_epoch_end(self, trainer: Trainer, module: pl.LightningModule) -> None:
+        """Leave out an epoch that ``max_steps`` ended, as it would pass for a whole one when the run goes on."""
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            super().on_train_epoch_end(trainer, module)
+
+
 class TrainingCLI(LightningCLI):
     """``fit`` with everything of a run under one folder.
 
@@ -121,7 +130,11 @@ class TrainingCLI(LightningCLI):
         make_run_folder(Path(config.run_dir))
         if config.trainer.logger is None:
             kwargs["logger"] = default_loggers(config.run_dir)
-        return super().instantiate_trainer(default_root_dir=config.run_dir, **kwargs)
+        trainer = super().instantiate_trainer(default_root_dir=config.run_dir, **kwargs)
+        checkpoint = self.config.fit.checkpoint
+        if checkpoint.every_n_train_steps:  # would leave out the end of epochs, and of the run
+            trainer.callbacks.append(EpochCheckpoint(checkpoint.dirpath, **CHECKPOINT_DEFAULTS))
+        return trainer
 
     def device_name(self) -> str:
         """Where the run computes, for its first line."""
@@ -244,6 +257,7 @@ def check_configurations(args: list[str]) -> None:
 def quiet_libraries() -> Iterator[None]:
     """Of what the libraries print, only warnings that concern the user; what this package logs is shown."""
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     warnings.filterwarnings("ignore", message="The number of training batches.*smaller than the logging interval")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     for library in ("lightning.pytorch", "lightning.fabric"):

@@ -52,7 +52,9 @@ class FineTuningCLI(TrainingCLI):
         return Schedule(**(values.as_dict() if isinstance(values, Namespace) else vars(values)))
 
     def before_fit(self) -> None:
-        """Say what is about to run, or that it was finished before."""
+        """Say what is about to run, once for all processes."""
+        if not self.trainer.is_global_zero:
+            return
         data, model, run = self.datamodule, self.model, Path(self.config_init.fit.run_dir)
         _log.info(
             "%s: %s, %s, %d of the training shapes (%g %%), %d test shapes, %d steps on %s; everything goes to %s",
@@ -68,8 +70,7 @@ class FineTuningCLI(TrainingCLI):
         )
 
     def after_fit(self) -> None:
-        """Save the trained network, test it, and record what was found."""
-        self.trainer.save_checkpoint(Path(self.config_init.fit.checkpoint.dirpath) / "last.ckpt")
+        """Test, and record what was found."""
         self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         if not self.trainer.is_global_zero:
             return

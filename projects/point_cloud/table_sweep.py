@@ -65,8 +65,8 @@ def classify_sweep(
     for row in _rows(protocols, pretrained, seeds):
         if row.protocol == "lin":  # one run for all ratios, as they share the features
             run = row.folder(out) / f"seed{row.seed}"
-            words = [f"--store={store.absolute()}", f"--pretrained={row.checkpoint}", f"--arm={row.arm}"]
-            words += [f"--config={row.config}", f"--run_dir={run}", f"--ratios={list(ratios)}", f"--seed={row.seed}"]
+            words = [f"--config={row.config}", f"--run_dir={run}", f"--store={store.absolute()}", f"--arm={row.arm}"]
+            words += [f"--pretrained={row.checkpoint}", f"--ratios={list(ratios)}", f"--seed={row.seed}"]
             cells.append(Cell(run, module, ("lin", *words), tuple(ratios), sum(ratios)))
             continue
         for ratio in ratios:

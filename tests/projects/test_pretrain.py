@@ -78,6 +78,12 @@ def test_accumulated_gradients_resume_exactly_too(store_path, tmp_path):
         assert torch.equal(tensor, ends[1]["state_dict"][name]), name
 
 
+def test_checkpoints_within_epochs_do_not_leave_out_the_end(store_path, tmp_path):
+    fit(store_path, tmp_path, "--trainer.max_epochs=1", "--checkpoint.every_n_train_steps=2")  # 3 steps
+    assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
+    assert [file.name for file in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
 def test_bfloat16_trains_with_unit_banks_in_full_precision(store_path, tmp_path):
     assert fit(store_path, tmp_path, "--trainer.max_epochs=2", "--trainer.precision=bf16-mixed") == 0
     assert all(0 < loss < 30 for loss in logged(tmp_path))
