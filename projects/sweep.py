@@ -8,7 +8,6 @@ import json
 import logging
 import shlex
 import shutil
-import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -80,7 +79,12 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def run_cells(
-    cells: Sequence[Cell], *, jobs: int = 1, scheduler: str | None = None, keep_checkpoints: bool = False
+    cells: Sequence[Cell],
+    *,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    shared: Sequence[Path] = (),
+    keep_checkpoints: bool = False,
 ) -> list[str]:
     """Run the cells that are not recorded; a cell that fails does not stop the others.
 
@@ -90,6 +94,7 @@ def run_cells(
         cells: the runs.
         jobs: how many at once.
         scheduler: a cluster to run them on, as for 'pcrq prep'; ``jobs`` does not matter then.
+        shared: files and folders that the workers of a cluster need.
         keep_checkpoints: keep the trained networks.
 
     Returns:
@@ -108,7 +113,7 @@ def run_cells(
     if len(missing) < len(cells):
         _log.info("%d of %d runs are recorded already", len(cells) - len(missing), len(cells))
     failures = []
-    with _workers(scheduler, [cell.folder.parent for cell in missing[:1]]):
+    with _workers(scheduler, shared):
         pool = joblib.Parallel(None if scheduler else jobs, return_as="generator_unordered", batch_size=1)
         calls = (joblib.delayed(_run_cell)(cell, keep_checkpoints) for cell in missing)
         try:
@@ -126,7 +131,7 @@ def run_cells(
     return failures
 
 
-def _workers(scheduler: str | None, shared: list[Path]) -> contextlib.AbstractContextManager[None]:
+def _workers(scheduler: str | None, shared: Sequence[Path]) -> contextlib.AbstractContextManager[None]:
     if scheduler is None:
         return contextlib.nullcontext()
     from data_prep.scheduler import connected
@@ -159,8 +164,11 @@ def _run_cell(cell: Cell, keep_checkpoints: bool) -> str | None:
 
 @contextlib.contextmanager
 def _printing_to(file) -> Iterator[None]:
-    with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-        try:
+    """What this process prints and logs goes to a file."""
+    ours = logging.getLogger("projects")
+    handlers, ours.handlers = ours.handlers, []
+    try:
+        with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
             yield
-        finally:
-            sys.stdout.flush()
+    finally:
+        ours.handlers = handlers

@@ -72,7 +72,7 @@ def classify_sweep(
         for ratio in ratios:
             run = row.folder(out) / f"ratio{ratio:g}" / f"seed{row.seed}"
             cells.append(Cell(run, module, (*row.fit(run, store, ratio), *options), (ratio,), ratio))
-    return _run(cells, out, settings, jobs, scheduler, keep_checkpoints, list_only)
+    return _run(cells, out, [store, *protocols.values()], settings, jobs, scheduler, keep_checkpoints, list_only)
 
 
 def segment_sweep(
@@ -125,7 +125,7 @@ def segment_sweep(
         words = (*row.fit(run, store, ratio), f"--data.category={name}", *options)
         shapes = int((opened.category == opened.classes.index(name)).sum())
         cells.append(Cell(run, module, words, (ratio,), ratio * shapes))
-    return _run(cells, out, settings, jobs, scheduler, keep_checkpoints, list_only)
+    return _run(cells, out, [store, *protocols.values()], settings, jobs, scheduler, keep_checkpoints, list_only)
 
 
 def _check(protocols: dict[str, Path], pretrained: dict[str, str], ratios: list[float], seeds: list[int]) -> None:
@@ -195,6 +195,7 @@ def _rows(protocols: dict[str, Path], pretrained: dict[str, str], seeds: list[in
 def _run(
     cells: list[Cell],
     out: Path,
+    files: list[Path],
     settings: dict,
     jobs: int,
     scheduler: str | None,
@@ -207,6 +208,7 @@ def _run(
                 print(cell.command)
         return []
     claim(out, settings)
-    failures = run_cells(cells, jobs=jobs, scheduler=scheduler, keep_checkpoints=keep_checkpoints)
+    shared = [out, *files]
+    failures = run_cells(cells, jobs=jobs, scheduler=scheduler, shared=shared, keep_checkpoints=keep_checkpoints)
     _log.info("%d of %d runs are recorded; pcrq report %s", sum(cell.is_recorded for cell in cells), len(cells), out)
     return failures

@@ -199,3 +199,20 @@ def test_the_small_tables_run(run, name, parts_path, tmp_path, monkeypatch):
     options += ["--options=['--trainer.max_steps=1', '--trainer.accelerator=cpu', '--data.batch_size=2']"]
     assert run(["sweep", "--config", str(CONFIGS / f"{name}.yaml"), *options]) == 0
     assert {row[0] for row in recorded(tmp_path / "out")} == {"scratch", "lin", "ft"}
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_same_results(table, tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    words = [*table, "--ratios=[1.0]", "--seeds=[0]"]
+    classify(words)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    options = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+    with distributed.LocalCluster(**options, local_directory=tmp_path / "dask") as cluster:
+        address = cluster.scheduler_address.replace("tcp", "dask")
+        assert classify([*words, f"--out={tmp_path / 'cluster'}", f"--scheduler={address}"]) == 0
+    for file in sorted((tmp_path / "out").rglob("results.json")):
+        (here,) = read_records(file)
+        (there,) = read_records(tmp_path / "cluster" / file.relative_to(tmp_path / "out"))
+        assert (here.key, here.value) == (there.key, there.value)
+    assert len(recorded(tmp_path / "cluster")) == 2
