@@ -63,10 +63,10 @@ def _interpolate(
     corner = torch.arange(8, device=data.device)
     step = torch.stack([corner >> 2 & 1, corner >> 1 & 1, corner & 1], dim=1)  # (8, 3) whether to leave the node
     toward = torch.where(offset < 0, -1, 1).unsqueeze(1) * step  # (P, 8, 3)
-    column = ((toward + 1) * torch.tensor([9, 3, 1], device=data.device)).sum(dim=2)
+    x, y, z = (toward + 1).unbind(dim=2)
     share = offset.abs().unsqueeze(1)
     weight = torch.where(step == 1, share, 1 - share).prod(dim=2)
-    neighbour = table[row].gather(1, column).long()
+    neighbour = table[row].gather(1, 9 * x + 3 * y + z).long()
     exists = neighbour >= 0
     weight = torch.where(exists, weight, 0)
     weight = weight / weight.sum(dim=1, keepdim=True)

@@ -30,7 +30,7 @@ class Record:
         train_shapes, test_shapes: sizes of the splits that were used.
         task: what the network was asked: "shape classification", "part segmentation", …; "" in older files.
         config: what else decides the number; plain values.
-        seconds: how long it took.
+        seconds: how long it took, since its last start.
         code: version of the software.
     """
 

@@ -6,13 +6,19 @@ import contextlib
 import importlib
 import json
 import logging
+import multiprocessing
+import os
+import re
 import shlex
 import shutil
+import subprocess
+import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pcrq.errors import InputError
 from projects.run_record import read_records
@@ -67,8 +73,8 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
     settings = json.loads(json.dumps(settings))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (OSError, ValueError) as error:
+        before = dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: cannot be used ({error}); choose another folder") from error
     changed = [name for name in settings if name in before and before[name] != settings[name]]
     if changed:
@@ -115,7 +121,8 @@ def run_cells(
     failures = []
     with _workers(scheduler, shared):
         pool = joblib.Parallel(None if scheduler else jobs, return_as="generator_unordered", batch_size=1)
-        calls = (joblib.delayed(_run_cell)(cell, keep_checkpoints) for cell in missing)
+        work = _run_on_cluster if scheduler else _run_here
+        calls = (joblib.delayed(_run_cell)(cell, work, keep_checkpoints) for cell in missing)
         try:
             for failure in tqdm(pool(calls), total=len(cells), initial=len(cells) - len(missing), unit="run"):
                 failures += [failure] if failure else []
@@ -139,19 +146,13 @@ def _workers(scheduler: str | None, shared: Sequence[Path]) -> contextlib.Abstra
     return connected(scheduler, shared)
 
 
-def _run_cell(cell: Cell, keep_checkpoints: bool) -> str | None:
+def _run_cell(cell: Cell, work: Callable[[Cell, IO[str]], int], keep_checkpoints: bool) -> str | None:
     """In a worker: run a cell; returns a line if it fails."""
     cell.folder.mkdir(parents=True, exist_ok=True)
     log = cell.folder / "log.txt"
-    with log.open("a", encoding="utf-8") as file, _printing_to(file):
-        print(cell.command, flush=True)
-        try:
-            status = importlib.import_module(f"{cell.module}.cli").main(list(cell.words))
-        except SystemExit as stop:
-            status = stop.code
-        except Exception:  # one bad cell must not end the sweep
-            traceback.print_exc()
-            status = 1
+    with log.open("a", encoding="utf-8") as file:
+        print(cell.command, file=file, flush=True)
+        status = work(cell, file)
     if status == 130:
         raise KeyboardInterrupt
     if status == 0 and cell.is_recorded:
@@ -162,8 +163,41 @@ def _run_cell(cell: Cell, keep_checkpoints: bool) -> str | None:
     return f"{cell.folder}: {lines[-1]} (all of it in {log.name})"
 
 
+def _run_here(cell: Cell, file: IO[str]) -> int:
+    """In this process: importing everything anew would take longer than a small run. Returns the exit status."""
+    _take_a_gpu()
+    with _printing_to(file):
+        try:
+            return importlib.import_module(f"{cell.module}.cli").main(list(cell.words))
+        except SystemExit as stop:
+            return stop.code
+        except Exception:  # one bad cell must not end the sweep
+            traceback.print_exc()
+            return 1
+
+
+def _run_on_cluster(cell: Cell, file: IO[str]) -> int:
+    """In a process of its own: a cluster's workers may have several threads, and no right to start data workers."""
+    words = [sys.executable, "-m", cell.module, *cell.words]
+    return subprocess.run(words, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode
+
+
+@cache  # once for a process, before it computes anything
+def _take_a_gpu() -> None:
+    """Spread the processes of a sweep over the GPUs of this machine."""
+    number = re.fullmatch(r"LokyProcess-(\d+)", multiprocessing.current_process().name)
+    if number is None:
+        return
+    import torch
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = named.split(",") if named else [str(gpu) for gpu in range(torch.cuda.device_count())]
+    if len(gpus) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(number[1]) % len(gpus)]
+
+
 @contextlib.contextmanager
-def _printing_to(file) -> Iterator[None]:
+def _printing_to(file: IO[str]) -> Iterator[None]:
     """What this process prints and logs goes to a file."""
     ours = logging.getLogger("projects")
     handlers, ours.handlers = ours.handlers, []

@@ -186,6 +186,8 @@ def run_training(
             check_configurations(args)
             if args and args[0] in functions:
                 return _run_function(cli, functions[args[0]], args)
+            if args and args[0] not in ("fit", "-h", "--help", *functions) and not args[0].startswith("-"):
+                raise InputError(f"{args[0]!r} is no command; choose among {', '.join(('fit', *functions))}")
             if functions and (not args or args[0] in ("-h", "--help")):
                 print(_overview(cli, functions))
                 return 0
@@ -227,7 +229,8 @@ def _overview(cli: type[TrainingCLI], functions: dict[str, Callable[..., list[st
 
 
 def print_error(program: str, message: str) -> None:
-    """One line on standard error."""
+    """One line on standard error; of what a data worker raised, the message alone."""
+    message = message.rpartition("pcrq.errors.InputError: ")[2]
     print(f"{program}: error: {' '.join(message.split())}", file=sys.stderr)
 
 
@@ -241,16 +244,36 @@ def check_configurations(args: list[str]) -> None:
         name, _, attached = flag.partition("=")
         if name not in ("--config", "-c"):
             continue
-        path = Path(attached or value)
-        try:
-            if not isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict):
-                raise InputError(f"{path}: not a configuration; see projects/point_cloud/configs for examples")
-        except OSError as error:
-            raise InputError(f"{path}: the configuration cannot be read ({error.strerror}); check its name") from error
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not a text file, so not a configuration") from error
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: not YAML ({error}); correct it") from error
+        read_configuration(Path(attached or value), args[0])
+
+
+def read_configuration(path: Path, command: str | None = None) -> dict[str, Any]:
+    """The values of a configuration file.
+
+    Args:
+        path: a YAML file; a relative one is looked for in the current folder.
+        command: the sub-command it is meant for, if that matters.
+
+    Raises:
+        InputError: the file is missing, not YAML, or for another sub-command.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{path}: the configuration cannot be read ({error.strerror}); check its name, below {Path.cwd()}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file, so not a configuration") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML ({error}); correct it") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: not a configuration; see projects/point_cloud/configs for examples")
+    kinds = {"sweep": {"protocols"}, "fit": {"model", "data", "trainer"}, "lin": {"schedule"}}
+    kind = next((name for name, keys in kinds.items() if keys & set(values)), command)
+    if command in kinds and kind != command:
+        raise InputError(f"{path}: a configuration for {kind!r}, not for {command!r}; name another")
+    return values
 
 
 @contextmanager
@@ -258,6 +281,7 @@ def quiet_libraries() -> Iterator[None]:
     """Of what the libraries print, only warnings that concern the user; what this package logs is shown."""
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+    warnings.filterwarnings("ignore", message=".*dataloader is not resumable")  # ours are, by their samplers
     warnings.filterwarnings("ignore", message="The number of training batches.*smaller than the logging interval")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     for library in ("lightning.pytorch", "lightning.fabric"):

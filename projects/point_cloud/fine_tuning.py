@@ -37,11 +37,20 @@ class View:
         angle: rotation about y by up to so many degrees.
         shift: move every axis by up to this part of the diameter.
         scale: one factor for all axes in [1 - scale, 1 + scale].
+
+    Raises:
+        InputError: a number is out of range.
     """
 
     angle: int = 5
     shift: float = 0.125
     scale: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.angle <= 180 and 0 <= self.shift <= 1 and 0 <= self.scale < 1):
+            raise InputError(
+                f"angle {self.angle}, shift {self.shift}, scale {self.scale}: choose 0 to 180, 0 to 1, and 0 to below 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,14 @@ class Schedule:
             raise InputError(f"iterations {self.iterations}, least_iterations {self.least_iterations}: at least 1")
         if not all(0 < milestone <= 1 for milestone in self.milestones):
             raise InputError(f"milestones {self.milestones}: parts of the run, so numbers above 0 and up to 1")
+        if self.learning_rate <= 0 or self.weight_decay < 0:
+            raise InputError(
+                f"learning_rate {self.learning_rate}, weight_decay {self.weight_decay}: above 0, at least 0"
+            )
+        if sorted(self.multiples) != list(self.multiples) or any(multiple < 1 for _, multiple in self.multiples):
+            raise InputError(
+                f"multiples {self.multiples}: pairs of a ratio and a whole number, in the order of the ratios"
+            )
 
     def steps(self, ratio: float) -> int:
         """Steps of a run that sees this part of the labels."""
@@ -207,11 +224,11 @@ class FineTuning(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Add what a resumed run must have in common."""
-        checkpoint[KEY] = self.common()
+        checkpoint[KEY] = self._identity()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Refuse to go on in another way."""
-        before, now = checkpoint.get(KEY, {}), self.common()
+        before, now = checkpoint.get(KEY, {}), self._identity()
         different = [name for name in now if before.get(name) != now[name]]
         if different:
             raise InputError(
@@ -219,17 +236,24 @@ class FineTuning(pl.LightningModule):
                 "start anew in another --run_dir"
             )
 
+    def _identity(self) -> dict[str, Any]:
+        """What a run and its continuation have in common, by the words of the options."""
+        data = self.trainer.datamodule
+        return {**self.common(), "store": data.store.digest, "ratio": data.ratio, "seed": self.seed}
+
     def common(self) -> dict[str, Any]:
         """What decides the result besides seed and labels, as plain values."""
-        data = self.trainer.datamodule
+        data, trainer = self.trainer.datamodule, self.trainer
         return {
             "weights": weights_digest(self.pretrained) if self.pretrained else "",
             "pretraining": self.pretrained.pretraining if self.pretrained else {},
             "network": asdict(self.config),
             "view": asdict(self.view),
             "schedule": self.schedule.plain(),
-            "steps": self.trainer.max_steps,
-            "batch_size": data.batch_size * self.trainer.world_size,
+            "steps": trainer.max_steps,
+            "batch_size": data.batch_size * trainer.world_size * trainer.accumulate_grad_batches,
+            "precision": str(trainer.precision),
+            "gradient_clip_val": trainer.gradient_clip_val,
         }
 
     def _generator(self) -> torch.Generator:

@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 from jsonargparse import Namespace
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
+from pcrq.errors import InputError
 from projects.point_cloud.fine_tuning import KEY, FineTuning, Schedule
 from projects.point_cloud.labelled_data import LabelledData
 from projects.run_record import append_records, read_records
@@ -45,6 +46,8 @@ class FineTuningCLI(TrainingCLI):
         config = self.config.fit
         if config.trainer.max_steps == -1:
             config.trainer.max_steps = self.schedule(config).steps(config.data.ratio)
+        if config.trainer.max_steps < 1:
+            raise InputError(f"max_steps {config.trainer.max_steps}: choose at least 1, or leave it out")
 
     def schedule(self, config: Namespace) -> Schedule:
         """The schedule of a configuration."""
@@ -70,7 +73,16 @@ class FineTuningCLI(TrainingCLI):
         )
 
     def after_fit(self) -> None:
-        """Test, and record what was found."""
+        """Test, and record what was found.
+
+        Raises:
+            InputError: the run did not get to its end.
+        """
+        done, wanted = self.trainer.global_step, self.trainer.max_steps
+        if done < wanted:
+            raise InputError(
+                f"stopped after {done} of {wanted} steps, so nothing is recorded; --ckpt_path last goes on"
+            )
         self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         if not self.trainer.is_global_zero:
             return

@@ -78,8 +78,8 @@ class LabelledData(pl.LightningDataModule):
         indices = indices[self.store.category[indices] >= 0]
         if len(indices) == 0:
             raise InputError(
-                f"{self.store.path}: no {splits[0]} shapes with a category; training and testing need both; for meshes "
-                "of yours, put the columns file, label and split (train or test) into labels.csv and prepare them again"
+                f"{self.store.path}: no shapes of the split {splits[0]!r} with a category, but training and testing "
+                "need both; meshes of yours get splits by a column of labels.csv, the public data sets by their lists"
             )
         return indices
 
@@ -176,7 +176,7 @@ class SegmentationData(LabelledData):
 
 
 def category_parts(store: ShapeStore) -> dict[str, list[int]]:
-    """The categories of a store whose parts are known, and the labels of the parts: "lamp/base" is one of "lamp".
+    """The categories of the shapes of a store, and the labels of their parts: "lamp/base" is one of "lamp".
 
     Raises:
         InputError: the store has no parts, or none belongs to one of its categories.
@@ -184,7 +184,9 @@ def category_parts(store: ShapeStore) -> dict[str, list[int]]:
     if store.parts is None:
         raise InputError(f"{store.path}: no part labels; segmentation needs a store such as 'pcrq prep shapenet-part'")
     known = {
-        name: [label for label, part in enumerate(store.parts) if part.startswith(f"{name}/")] for name in store.classes
+        name: [label for label, part in enumerate(store.parts) if part.startswith(f"{name}/")]
+        for category, name in enumerate(store.classes)
+        if category in store.category
     }
     known = {name: labels for name, labels in known.items() if labels}
     if not known:
@@ -200,9 +202,9 @@ class _LabelledShapes(Dataset[Shape]):
         return len(self.indices)
 
     def __getitem__(self, row: int) -> Shape:
-        shape = self.store[int(self.indices[row])]
+        shape = replace(self.store[int(self.indices[row])], patches=None)  # of pretraining only
         if self.local_label is None:
-            return shape
+            return replace(shape, labels=None)
         labels = self.local_label[shape.labels]
         if labels.min() < 0:
             category, part = self.store.classes[shape.category], self.store.parts[shape.labels[labels.argmin()]]

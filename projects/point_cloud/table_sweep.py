@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-import yaml
-
 from octree.checkpoint import weights_digest
 from octree.pretrained import load_pretrained
 from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
 from projects.point_cloud.labelled_data import category_parts
 from projects.sweep import Cell, claim, run_cells
+from projects.training_cli import read_configuration
 
 RATIOS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
 PROTOCOLS = ("scratch", "lin", "ft")
@@ -59,10 +58,11 @@ def classify_sweep(
     Raises:
         InputError: the options contradict each other, or a file cannot be used.
     """
-    _check(protocols, pretrained, ratios, seeds)
+    _check(protocols, pretrained, ratios, seeds, lin_apart=True)
     settings = _settings(store, protocols, pretrained, seeds, options)
+    rows = list(_rows(protocols, pretrained, seeds))
     module, cells = "projects.point_cloud.classify", []
-    for row in _rows(protocols, pretrained, seeds):
+    for row in rows:
         if row.protocol == "lin":  # one run for all ratios, as they share the features
             run = row.folder(out) / f"seed{row.seed}"
             words = [f"--config={row.config}", f"--run_dir={run}", f"--store={store.absolute()}", f"--arm={row.arm}"]
@@ -70,9 +70,9 @@ def classify_sweep(
             cells.append(Cell(run, module, ("lin", *words), tuple(ratios), sum(ratios)))
             continue
         for ratio in ratios:
-            run = row.folder(out) / f"ratio{ratio:g}" / f"seed{row.seed}"
+            run = row.folder(out) / f"ratio{ratio}" / f"seed{row.seed}"
             cells.append(Cell(run, module, (*row.fit(run, store, ratio), *options), (ratio,), ratio))
-    return _run(cells, out, [store, *protocols.values()], settings, jobs, scheduler, keep_checkpoints, list_only)
+    return _run(cells, out, _files(store, rows), settings, jobs, scheduler, keep_checkpoints, list_only)
 
 
 def segment_sweep(
@@ -119,16 +119,25 @@ def segment_sweep(
     if unknown:
         raise InputError(f"{store}: no parts of a category {unknown[0]!r}; choose among {', '.join(known)}")
     settings = _settings(store, protocols, pretrained, seeds, options)
+    rows = list(_rows(protocols, pretrained, seeds))
     module, cells = "projects.point_cloud.segment", []
-    for row, ratio, name in product(_rows(protocols, pretrained, seeds), ratios, categories or known):
-        run = row.folder(out) / f"ratio{ratio:g}" / f"seed{row.seed}" / name
+    for row, ratio, name in product(rows, ratios, categories or known):
+        run = row.folder(out) / f"ratio{ratio}" / f"seed{row.seed}" / name
         words = (*row.fit(run, store, ratio), f"--data.category={name}", *options)
         shapes = int((opened.category == opened.classes.index(name)).sum())
         cells.append(Cell(run, module, words, (ratio,), ratio * shapes))
-    return _run(cells, out, [store, *protocols.values()], settings, jobs, scheduler, keep_checkpoints, list_only)
+    return _run(cells, out, _files(store, rows), settings, jobs, scheduler, keep_checkpoints, list_only)
 
 
-def _check(protocols: dict[str, Path], pretrained: dict[str, str], ratios: list[float], seeds: list[int]) -> None:
+def _check(
+    protocols: dict[str, Path],
+    pretrained: dict[str, str],
+    ratios: list[float],
+    seeds: list[int],
+    *,
+    lin_apart: bool = False,
+) -> None:
+    """Refuse what cannot become a sweep; ``lin_apart`` where linear classification is a command of its own."""
     unknown = [name for name in protocols if name not in PROTOCOLS]
     if unknown or not protocols:
         raise InputError(f"protocols {list(protocols)}: name configurations for some of {', '.join(PROTOCOLS)}")
@@ -139,13 +148,13 @@ def _check(protocols: dict[str, Path], pretrained: dict[str, str], ratios: list[
             raise InputError(f"ratio {ratio}: choose a number above 0 and up to 1")
     if not ratios or not seeds:
         raise InputError("ratios and seeds: name at least one of each")
-    for path in protocols.values():
-        try:
-            yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{path}: the configuration cannot be read ({error.strerror}); check its name") from error
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"{path}: not YAML ({error}); correct it") from error
+    folders = [_folder_name(arm) for arm in pretrained]
+    if "" in folders or len(set(folders)) < len(folders):
+        raise InputError(
+            f"pretrained {list(pretrained)}: the names become those of folders; tell them apart by letters"
+        )
+    for protocol, path in protocols.items():
+        read_configuration(Path(path), "lin" if protocol == "lin" and lin_apart else "fit")
 
 
 def _settings(
@@ -154,7 +163,7 @@ def _settings(
     """What all runs of a sweep have in common; looks into every file before anything is run."""
     settings = {"store": ShapeStore(store).digest, "options": list(options)}
     for name, path in protocols.items():
-        settings[f"configuration of {name}"] = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        settings[f"configuration of {name}"] = read_configuration(Path(path))
     if set(protocols) != {"scratch"}:
         for (arm, path), seed in product(pretrained.items(), seeds):
             digest = weights_digest(load_pretrained(path.replace("{seed}", str(seed))))
@@ -174,12 +183,12 @@ class _Row:
 
     def folder(self, out: Path) -> Path:
         """For all its runs."""
-        return out.absolute() / self.protocol / re.sub(r"[^a-z0-9]+", "_", self.arm.lower()).strip("_")
+        return out.absolute() / self.protocol / _folder_name(self.arm)
 
     def fit(self, run: Path, store: Path, ratio: float) -> list[str]:
         """The words of the command that trains on a part of the labels."""
         words = ["fit", f"--config={self.config}", f"--run_dir={run}", f"--data.store={store.absolute()}"]
-        words += [f"--data.ratio={ratio:g}", f"--model.protocol={self.protocol}", f"--seed_everything={self.seed}"]
+        words += [f"--data.ratio={ratio}", f"--model.protocol={self.protocol}", f"--seed_everything={self.seed}"]
         words += ["--ckpt_path=last", "--trainer.enable_progress_bar=false"]
         return words + ([f"--model.pretrained={self.checkpoint}", f"--model.arm={self.arm}"] if self.checkpoint else [])
 
@@ -192,6 +201,15 @@ def _rows(protocols: dict[str, Path], pretrained: dict[str, str], seeds: list[in
             yield _Row(protocol, Path(protocols[protocol]).absolute(), arm, checkpoint, seed)
 
 
+def _files(store: Path, rows: list[_Row]) -> list[Path]:
+    """What the runs read."""
+    return [store, *(row.config for row in rows), *(row.checkpoint for row in rows if row.checkpoint)]
+
+
+def _folder_name(arm: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", arm.lower()).strip("_")
+
+
 def _run(
     cells: list[Cell],
     out: Path,
@@ -202,12 +220,12 @@ def _run(
     keep_checkpoints: bool,
     list_only: bool,
 ) -> list[str]:
+    claim(out, settings)
     if list_only:
         for cell in cells:
             if not cell.is_recorded:
                 print(cell.command)
         return []
-    claim(out, settings)
     shared = [out, *files]
     failures = run_cells(cells, jobs=jobs, scheduler=scheduler, shared=shared, keep_checkpoints=keep_checkpoints)
     _log.info("%d of %d runs are recorded; pcrq report %s", sum(cell.is_recorded for cell in cells), len(cells), out)

@@ -103,10 +103,34 @@ def test_an_interrupted_run_goes_on_and_equals_an_uninterrupted_one(parts_path, 
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
-def test_resuming_in_another_way_is_refused(parts_path, tmp_path, capsys):
-    scratch(parts_path, tmp_path)
-    assert scratch(parts_path, tmp_path, "--ckpt_path=last", "--model.view.shift=0.5") == 2
-    assert "another view" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "word"),
+    [
+        ("--model.view.shift=0.5", "view"),
+        ("--seed_everything=1", "seed"),
+        ("--data.ratio=0.9", "ratio"),
+        ("--data.store=other.h5", "store"),
+        ("--trainer.precision=bf16-mixed", "precision"),
+        ("--data.batch_size=3", "batch_size"),
+    ],
+)
+def test_resuming_in_another_way_is_refused(parts_path, make_shape, tmp_path, monkeypatch, capsys, option, word):
+    monkeypatch.chdir(tmp_path)
+    with ShapeStoreWriter("other.h5", classes=["a", "b"], parts=["x", "y"]) as writer:
+        for index in range(4):
+            writer.append(make_shape(index, split="train" if index < 2 else "test"))
+    steps = "--trainer.max_steps=10"
+    scratch(parts_path, tmp_path, steps)
+    before = (tmp_path / "results.json").read_bytes()
+    assert scratch(parts_path, tmp_path, steps, "--ckpt_path=last", option) == 2
+    assert f"another {word}" in capsys.readouterr().err
+    assert (tmp_path / "results.json").read_bytes() == before
+
+
+def test_a_run_that_stops_early_is_not_recorded(parts_path, tmp_path, capsys):
+    assert scratch(parts_path, tmp_path, "--trainer.max_time=00:00:00:00") == 2
+    assert "of 20 steps" in capsys.readouterr().err
+    assert not (tmp_path / "results.json").exists()
 
 
 def test_the_rate_drops_at_parts_of_the_run(parts_path, tmp_path, monkeypatch):
@@ -158,6 +182,10 @@ def test_a_linear_layer_on_features_equals_the_probe(parts_path, pretrained_path
         (["--model.protocol=scratch", "--data.store=nowhere.h5"], "nowhere.h5"),
         (["--model.protocol=scratch", "--model.schedule.iterations=0"], "iterations"),
         (["--model.protocol=scratch", "--model.schedule.milestones=[2]"], "milestones"),
+        (["--model.protocol=scratch", "--model.schedule.multiples=[[0.1, 2], [0.02, 4]]"], "multiples"),
+        (["--model.protocol=scratch", "--model.view.scale=2"], "scale"),
+        (["--model.protocol=scratch", "--trainer.max_steps=0"], "max_steps"),
+        ([f"--config={CONFIGS / 'table6.yaml'}"], "table6.yaml: a configuration for 'sweep', not for 'fit'"),
     ],
 )
 def test_bad_options_are_named_in_one_line(parts_path, tmp_path, capsys, options, word):
@@ -183,7 +211,7 @@ def test_a_store_without_test_shapes_is_refused(make_shape, tmp_path, capsys):
         for index in range(4):
             writer.append(make_shape(index, split="train"))
     assert scratch(path, tmp_path / "run") == 2
-    assert "no test shapes" in capsys.readouterr().err
+    assert "no shapes of the split 'test'" in capsys.readouterr().err
 
 
 def test_the_configuration_of_the_paper_holds_its_values_and_runs(parts_path, tmp_path):
@@ -213,6 +241,11 @@ def test_steps_follow_the_published_schedules():
     assert [Schedule(**lin).steps(ratio) for ratio in ratios] == linear
     assert [LINEAR_SCHEDULE.steps(ratio) for ratio in ratios] == linear
     assert Schedule(iterations=100, least_iterations=30).steps(0.1) == 30
+
+
+def test_an_unknown_command_is_refused_with_all_that_there_are(capsys):
+    assert main(["fly"]) == 2
+    assert "'fly' is no command; choose among fit, lin, sweep" in capsys.readouterr().err
 
 
 def test_the_help_lists_the_sub_commands(capsys):

@@ -110,14 +110,16 @@ def test_a_store_without_parts_of_categories_is_refused(store_path, tmp_path, ca
     assert "category/part" in capsys.readouterr().err
 
 
-def test_a_point_with_a_part_of_another_category_is_named(make_shape, tmp_path, capsys):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_point_with_a_part_of_another_category_is_named_in_one_line(make_shape, tmp_path, capsys, workers):
     path = tmp_path / "store.h5"
     with ShapeStoreWriter(path, classes=["a", "b"], parts=["a/x", "a/y", "b/x"]) as writer:
         for index, split in enumerate(["train", "train", "test"]):
             shape = make_shape(index, category=0, split=split)
             writer.append(replace(shape, labels=shape.labels + (index == 1)))
-    assert scratch(path, tmp_path / "run", category="a") == 2
-    assert "shape1" in (error := capsys.readouterr().err) and "'b/x'" in error
+    assert scratch(path, tmp_path / "run", f"--data.workers={workers}", category="a") == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith(f"segment: error: {path}: shape1 is of category 'a', but a point has the part 'b/x'")
 
 
 def test_the_configuration_of_the_paper_holds_its_values_and_runs(parts_path, tmp_path):

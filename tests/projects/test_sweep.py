@@ -1,5 +1,6 @@
 """Sweeps over a table: every cell once, resumable, and the command lines that they stand for."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import yaml
 
 from octree.checkpoint import describe
 from octree.midnet import MIDNet, MIDNetConfig
+from octree.shape_store import ShapeStoreWriter
 from projects import sweep
 from projects.point_cloud.classify.cli import main as classify
 from projects.point_cloud.segment.cli import main as segment
@@ -58,21 +60,33 @@ def test_what_is_recorded_is_not_run_again_and_a_table_can_grow(table, tmp_path,
     classify(table)
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("results.json")}
     ran = []
-    monkeypatch.setattr(sweep, "_run_cell", lambda cell, keep: ran.append(cell.folder) or "not run")
+    monkeypatch.setattr(sweep, "_run_cell", lambda cell, *_: ran.append(cell.folder) or "not run")
     assert classify(table) == 0 and not ran
     assert classify([*table, "--seeds=[0,1,2]"]) == 1
     assert len(ran) == 4 and all(folder.name == "seed2" for folder in ran)
     assert {file: file.stat().st_mtime_ns for file in before} == before
 
 
-def test_two_at_once_give_the_same_results_as_one_after_the_other(table, tmp_path):
-    classify([*table, "--seeds=[0]"])
-    classify([*table, "--seeds=[0]", "--jobs=2", f"--out={tmp_path / 'two'}"])
-    values = {}
-    for out in ("out", "two"):
-        files = sorted((tmp_path / out).rglob("results.json"))
-        values[out] = [(r.protocol, r.ratio, r.value) for file in files for r in read_records(file)]
-    assert values["out"] == values["two"] and len(values["two"]) == 4
+def test_two_at_once_train_the_same_networks_as_one_after_the_other(table, tmp_path):
+    options = ["--seeds=[0]", "--keep_checkpoints=true"]
+    classify([*table, *options])
+    classify([*table, *options, "--jobs=2", f"--out={tmp_path / 'two'}"])
+    one, two = (sorted((tmp_path / out).rglob("*.ckpt")) for out in ("out", "two"))
+    assert len(one) == len(two) == 4
+    for first, second in zip(one, two, strict=True):
+        first, second = (torch.load(path, weights_only=True)["state_dict"] for path in (first, second))
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_processes_are_spread_over_the_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    for name, visible, gpu in (("LokyProcess-6", "", "2"), ("LokyProcess-2", "5,7", "5"), ("MainProcess", "", "")):
+        sweep._take_a_gpu.cache_clear()
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        monkeypatch.setattr(sweep.multiprocessing.current_process(), "_name", name)
+        sweep._take_a_gpu()
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == gpu
+    sweep._take_a_gpu.cache_clear()
 
 
 def test_a_segmentation_table_has_a_network_per_category(table, tmp_path):
@@ -95,9 +109,9 @@ def test_a_cell_that_fails_is_named_and_does_not_stop_the_others(table, tmp_path
     monkeypatch.setattr(Classification, "training_step", failing)
     assert classify([*table, "--ratios=[1.0]"]) == 1
     error = capsys.readouterr().err
-    assert "ft/ours/ratio1/seed1: RuntimeError: the coffee is cold" in error.replace("\n", " ")
+    assert "ft/ours/ratio1.0/seed1: RuntimeError: the coffee is cold" in error.replace("\n", " ")
     assert len(recorded(tmp_path / "out")) == 3
-    assert "Traceback" in (tmp_path / "out/ft/ours/ratio1/seed1/log.txt").read_text()
+    assert "Traceback" in (tmp_path / "out/ft/ours/ratio1.0/seed1/log.txt").read_text()
     monkeypatch.setattr(Classification, "training_step", original)
     assert classify([*table, "--ratios=[1.0]"]) == 0
     assert len(recorded(tmp_path / "out")) == 4
@@ -125,7 +139,7 @@ def test_an_interrupted_sweep_goes_on(table, tmp_path, monkeypatch):
 def test_the_listed_commands_are_the_cells(table, tmp_path, capsys):
     assert classify([*table, "--ratios=[1.0]", "--seeds=[0]", "--list_only=true"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 and not (tmp_path / "out").exists()
+    assert len(lines) == 2 and not list((tmp_path / "out").rglob("results.json"))
     python, *words = shlex.split(lines[0])
     assert python == "python"
     subprocess.run([sys.executable, *words], check=True, timeout=120, capture_output=True)
@@ -165,6 +179,8 @@ def test_every_seed_can_have_its_own_pretraining(table, pretrained_path, tmp_pat
         (["--pretrained.Ours=nowhere.ckpt"], "nowhere.ckpt"),
         (["--store=nowhere.h5"], "nowhere.h5"),
         (["--pretrained={}"], "pretrained"),
+        (["--pretrained={'30 bins': 'x.ckpt', '30-bins': 'y.ckpt'}"], "pretrained"),
+        ([f"--protocols.lin={CONFIGS / 'modelnet40.yaml'}"], "a configuration for 'fit', not for 'lin'"),
     ],
 )
 def test_bad_options_are_named_before_anything_runs(table, tmp_path, capsys, options, word):
@@ -176,6 +192,24 @@ def test_bad_options_are_named_before_anything_runs(table, tmp_path, capsys, opt
     error = capsys.readouterr().err.splitlines()
     assert error[-1].startswith("classify: error: ") and word in error[-1]
     assert not list((tmp_path / "out").rglob("results.json"))
+
+
+def test_a_category_without_shapes_is_no_part_of_the_table(table, make_shape, tmp_path, capsys):
+    path = tmp_path / "one.h5"
+    with ShapeStoreWriter(path, classes=["a", "b"], parts=["a/x", "a/y", "b/x"]) as writer:
+        for index in range(4):
+            writer.append(make_shape(index, category=0, split="train" if index < 2 else "test"))
+    assert segment([*table, f"--store={path}", "--ratios=[1.0]", "--seeds=[0]", "--list_only=true"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and all("--data.category=a" in line for line in lines)
+
+
+@pytest.mark.parametrize("content", ["[1]", "{", "7"])
+def test_a_damaged_note_of_a_sweep_is_named(table, tmp_path, capsys, content):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/sweep.json").write_text(content)
+    assert classify(table) == 2
+    assert "sweep.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["table6", "table7"])

@@ -66,7 +66,15 @@ class Classification(FineTuning):
         """Count the undistorted shapes that are recognised."""
         octree, _ = self.octree(batch)
         hits = (self.network(octree).argmax(dim=1) == batch.category).float().mean()
-        self.log("test_accuracy", hits, on_step=False, on_epoch=True, prog_bar=True, batch_size=batch.batch_size)
+        self.log(
+            "test_accuracy",
+            hits,
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
+            prog_bar=True,
+            batch_size=batch.batch_size,
+        )
 
     validation_step = test_step
 

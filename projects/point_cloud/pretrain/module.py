@@ -153,6 +153,7 @@ class MIDPretraining(pl.LightningModule):
         data = self.trainer.datamodule
         return {
             "network": self.network.hyper_parameters(),
+            "seed": self.seed,
             "store": data.store.digest,
             "split": hashlib.sha256(data.indices.tobytes()).hexdigest(),
             "batch_size": data.batch_size,

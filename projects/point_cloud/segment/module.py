@@ -54,7 +54,7 @@ class Segmentation(FineTuning):
             "test_iou_all_parts": iou.all_parts.float().mean(),
             "test_accuracy": (guess == batch.labels).float().mean(),
         }
-        self.log_dict(values, on_step=False, on_epoch=True, prog_bar=True, batch_size=batch.batch_size)
+        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, prog_bar=True, batch_size=batch.batch_size)
 
     validation_step = test_step
 
