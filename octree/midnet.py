@@ -63,6 +63,12 @@ class MIDNetConfig:
         if self.blocks < 1:
             raise InputError(f"blocks {self.blocks}: choose at least 1")
 
+    def octree(self, batch: PointBatch) -> tuple[Octree, torch.Tensor]:
+        """The octree of a batch as such networks need it, and the (N,) non-empty leaf of every point."""
+        octree, leaf_of_point = build_octree(batch, self.depth, self.full_depth)
+        build_neighbours(octree, self.nempty)
+        return octree, leaf_of_point
+
 
 @dataclass(frozen=True)
 class MIDFeatures:
@@ -107,9 +113,7 @@ class MIDNet(nn.Module):
 
     def octree(self, batch: PointBatch) -> tuple[Octree, torch.Tensor]:
         """The octree of a batch as this network needs it, and the (N,) non-empty leaf of every point."""
-        octree, leaf_of_point = build_octree(batch, self.config.depth, self.config.full_depth)
-        build_neighbours(octree, self.config.nempty)
-        return octree, leaf_of_point
+        return self.config.octree(batch)
 
     def hyper_parameters(self) -> dict:
         """The configuration as plain values."""

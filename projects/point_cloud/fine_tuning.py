@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
-from ocnn.octree import Octree
 from torch import nn
 
 from octree.augmentation import Distortion, clip
-from octree.batch_octree import build_neighbours, build_octree
 from octree.checkpoint import weights_digest
 from octree.midnet import MIDNet, MIDNetConfig
 from octree.point_batch import PointBatch
 from octree.pretrained import load_pretrained, pretraining_arm
 from pcrq.errors import InputError
+from projects.step_generator import step_generator
 
 KEY = "fine_tuning"
 """The entry of a checkpoint that marks it as one of these runs."""
@@ -192,15 +190,9 @@ class FineTuning(pl.LightningModule):
             scale=self.view.scale,
             uniform_scale=True,
             device=batch.points.device,
-            generator=self._generator(),
+            generator=step_generator(self, self.seed),
         )
         return clip(distortion(batch))
-
-    def octree(self, batch: PointBatch) -> tuple[Octree, torch.Tensor]:
-        """The octree of a batch, and the (N,) non-empty leaf of every point."""
-        octree, leaf_of_point = build_octree(batch, self.config.depth, self.config.full_depth)
-        build_neighbours(octree, self.config.nempty)
-        return octree, leaf_of_point
 
     def configure_optimizers(self) -> dict:
         """SGD with two learning rates, divided by ten at the milestones."""
@@ -255,12 +247,6 @@ class FineTuning(pl.LightningModule):
             "precision": str(trainer.precision),
             "gradient_clip_val": trainer.gradient_clip_val,
         }
-
-    def _generator(self) -> torch.Generator:
-        """The random numbers of this step: independent of what ran before, so that a resumed run is exact."""
-        step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
-        state = np.random.SeedSequence([self.seed, step, self.trainer.global_rank]).generate_state(1, np.uint64)
-        return torch.Generator(self.device).manual_seed(int(state[0] >> 1))
 
 
 def _backbone(config: MIDNetConfig) -> dict[str, Any]:

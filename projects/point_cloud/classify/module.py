@@ -55,7 +55,7 @@ class Classification(FineTuning):
 
     def training_step(self, batch: PointBatch, batch_idx: int) -> torch.Tensor:
         """Cross entropy of a distorted batch."""
-        octree, _ = self.octree(self.distort(batch))
+        octree, _ = self.config.octree(self.distort(batch))
         logits = self.network(octree)
         loss = F.cross_entropy(logits, batch.category)
         correct = (logits.argmax(dim=1) == batch.category).float()
@@ -64,7 +64,7 @@ class Classification(FineTuning):
 
     def test_step(self, batch: PointBatch, batch_idx: int) -> None:
         """Count the undistorted shapes that are recognised."""
-        octree, _ = self.octree(batch)
+        octree, _ = self.config.octree(batch)
         hits = (self.network(octree).argmax(dim=1) == batch.category).float().mean()
         self.log(
             "test_accuracy",

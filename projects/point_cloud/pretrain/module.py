@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 
 from octree import checkpoint as network_checkpoint
@@ -16,6 +15,7 @@ from octree.mid_loss import MIDLoss, MIDLosses, MIDTarget
 from octree.midnet import MIDFeatures, MIDNet, MIDNetConfig
 from octree.point_batch import PointBatch
 from pcrq.errors import InputError
+from projects.step_generator import step_generator
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class MIDPretraining(pl.LightningModule):
 
     def training_step(self, batch: PointBatch, batch_idx: int) -> torch.Tensor:
         """One view of every shape against both memory banks."""
-        batch = self.view(batch, self._generator())
+        batch = self.view(batch, step_generator(self, self.seed))
         octree, leaf_of_point = self.network.octree(batch)
         features, target = self.network(octree), MIDTarget.of(batch, octree, leaf_of_point)
         losses = self.loss(features, target)
@@ -159,12 +159,6 @@ class MIDPretraining(pl.LightningModule):
             "batch_size": data.batch_size,
             "number of devices": self.trainer.world_size,
         }
-
-    def _generator(self) -> torch.Generator:
-        """The random numbers of this step: independent of what ran before, so that a resumed run is exact."""
-        step = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
-        state = np.random.SeedSequence([self.seed, step, self.trainer.global_rank]).generate_state(1, np.uint64)
-        return torch.Generator(self.device).manual_seed(int(state[0] >> 1))
 
     def _log_step(self, losses: MIDLosses, octree, batch_size: int) -> None:
         values = {

@@ -19,7 +19,8 @@ class Segmentation(FineTuning):
     """Parts of points; the features of a point are interpolated from the octree's.
 
     Args:
-        category_iterations: replaces the schedule's iterations for some categories.
+        category_iterations: replaces the schedule's iterations for some categories; the command line derives the
+            number of steps from it.
         options: as for FineTuning. "lin" trains the head, two fully connected layers, on a frozen backbone.
     """
 
@@ -69,5 +70,5 @@ class Segmentation(FineTuning):
         return {**super().common(), "category": data.category, "categories": data.categories}
 
     def _logits(self, batch: PointBatch) -> torch.Tensor:
-        octree, leaf_of_point = self.octree(batch)
+        octree, leaf_of_point = self.config.octree(batch)
         return self.network(octree, batch.points, leaf_of_point)
