@@ -1,4 +1,4 @@
-"""Octrees of a batch and convolutions on them, beside ocnn's own ways, in one run on one machine.
+"""Octrees of a batch, convolutions and interpolation on them, beside ocnn's own ways, in one run on one machine.
 
     python benchmarks/octrees.py [--device cuda]
 
@@ -12,10 +12,12 @@ from pathlib import Path
 
 import ocnn
 import torch
+from ocnn.nn.octree_interp import octree_linear_pts
 from quantized_step import load_batches, view
 from timing import compare, describe, machine, write_json
 
 from octree.batch_octree import build_neighbours, build_octree
+from octree.interpolation import interpolate_at_points
 from octree.pair_convolution import PairConv
 from octree.point_batch import PointBatch
 
@@ -87,6 +89,20 @@ def main() -> None:
         }
         title = f"3³ convolution, {channels} channels, {nodes:,} {'non-empty ' if nempty else ''}nodes, both passes"
         seconds[title] = compare(contenders, args.device, args.rounds)
+
+    octree, leaf_of_point = build_octree(batch, depth)
+    build_neighbours(octree, nempty=True)
+    data = torch.randn(int(octree.nnum_nempty[depth - 1]), channels, device=args.device, requires_grad=True)
+    places = torch.cat([(batch.points + 1) * 2 ** (depth - 2), batch.batch_id.unsqueeze(1)], dim=1)
+    contenders = {
+        "ours": lambda: interpolate_at_points(data, octree, depth - 1, batch.points, leaf_of_point, nempty=True),
+        "ocnn": lambda: octree_linear_pts(data, octree, depth - 1, places, nempty=True, bound_check=True),
+    }
+    found, expected = (contender() for contender in contenders.values())
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    contenders = {name: lambda run=run: run().sum().backward() for name, run in contenders.items()}
+    title = f"trilinear interpolation at {len(places):,} points, {channels} channels, both passes"
+    seconds[title] = compare(contenders, args.device, args.rounds)
 
     for title, times in seconds.items():
         print(f"\n{title}")
