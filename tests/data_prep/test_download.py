@@ -279,3 +279,27 @@ def test_two_downloads_of_one_file_do_not_mix(url, served, target):
         download(url, target)
     os.close(holder)
     download(url, target, sha256=SHA256)
+
+
+@pytest.mark.slow
+def test_a_data_set_is_fetched_over_a_cut_connection_and_prepared(url, served, tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from data_prep.builtin_shapes import builtin_items
+    from data_prep.layouts import pack, write_modelnet40
+    from data_prep.public_datasets import modelnet40
+    from octree.shape_store import ShapeStore
+    from projects.cli import main
+
+    write_modelnet40(tmp_path / "ModelNet40", builtin_items(2, ["lamp"]))
+    pack(tmp_path / "ModelNet40", tmp_path / "packed.zip")
+    served.content = (tmp_path / "packed.zip").read_bytes()
+    served.cuts = [len(served.content) // 2]
+    checksum = hashlib.sha256(served.content).hexdigest()
+    monkeypatch.setattr(modelnet40, "ARCHIVE", replace(modelnet40.ARCHIVE, url=url, sha256=checksum))
+    archive, store = tmp_path / "M40.zip", tmp_path / "m40.h5"
+    assert main(["prep", "modelnet40", str(archive), "--download", "--out", str(store), "--jobs", "1"]) == 0
+    assert archive.read_bytes() == served.content
+    half = len(served.content) // 2
+    assert served.requests == [(None, half), (f"bytes={half}-", len(served.content) - half)]
+    assert ShapeStore(store).classes == ["lamp"]

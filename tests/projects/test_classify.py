@@ -1,17 +1,21 @@
 """Classification as a user runs it: protocols, few labels, resuming, records, and bad input."""
 
 import json
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from sklearn.metrics import accuracy_score
 
 from octree.linear_probe import LabelledFeatures, sgd_probe
 from octree.pretrained import load_pretrained
-from octree.shape_store import ShapeStore, ShapeStoreWriter
+from octree.shape_store import Shape, ShapeStore, ShapeStoreWriter
 from projects.point_cloud.classify.cli import main
 from projects.point_cloud.classify.module import Classification
+from projects.point_cloud.labelled_data import ClassificationData
 from projects.run_record import read_records
 
 NETWORK = "--model.network={depth: 4, full_depth: 1, width: 16, blocks: 1, nempty: true}"
@@ -260,3 +264,39 @@ def test_the_help_lists_the_sub_commands(capsys):
 def test_results_are_json_that_other_programs_read(parts_path, tmp_path):
     scratch(parts_path, tmp_path, "--trainer.max_steps=1")
     assert json.loads((tmp_path / "results.json").read_text())["records"][0]["metric"] == "accuracy"
+
+
+def test_the_recorded_accuracy_is_that_of_scikit_learn(parts_path, tmp_path, monkeypatch):
+    original, labels, guesses = Classification.test_step, [], []
+
+    def watched(self, batch, batch_idx):
+        octree, _ = self.config.octree(batch)
+        labels.extend(batch.category.tolist())
+        guesses.extend(self.network(octree).argmax(dim=1).tolist())
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(Classification, "test_step", watched)
+    scratch(parts_path, tmp_path, "--data.batch_size=3", "--trainer.max_steps=2", "--data.ratio=0.1")
+    assert len(labels) == 8
+    assert read_records(tmp_path / "results.json")[0].value == pytest.approx(accuracy_score(labels, guesses))
+
+
+def test_a_store_with_the_classes_of_modelnet40_gives_the_published_subsets(tmp_path):
+    """9,843 training shapes give 4,932 for one half; O-CNN's 4,931 is of the 9,842 that its preparation kept."""
+    sizes = [626, 106, 515, 173, 572, 335, 64, 197, 889, 167, 79, 138, 200, 109, 200, 149, 171, 155, 145, 124]
+    sizes += [149, 284, 465, 200, 88, 231, 240, 104, 115, 128, 680, 124, 90, 392, 163, 344, 267, 475, 87, 103]
+    up = np.array([[0.0, 1.0, 0.0]])
+    with ShapeStoreWriter(tmp_path / "m40.h5", classes=[str(c) for c in range(40)], patches=False) as writer:
+        for category, size in enumerate(sizes):
+            for number in range(size):
+                writer.append(Shape(up, up, f"{category}/{number:04d}", category, "train"))
+        writer.append(Shape(up, up, "test", 0, "test"))
+    published = {0.01: 116, 0.02: 214, 0.05: 511, 0.1: 1000, 0.2: 1980, 0.5: 4932, 1.0: 9843}
+    for ratio, count in published.items():
+        data = ClassificationData(tmp_path / "m40.h5", ratio)
+        assert len(data.train) == count
+        chosen = {data.store.id[index] for index in data.train}
+        first = {
+            f"{c}/{number:04d}" for c, size in enumerate(sizes) for number in range(math.ceil(ratio * size - 1e-9))
+        }
+        assert chosen == first
