@@ -42,6 +42,7 @@ setup(
         "pooch>=1.8",
         "lightning>=2.4",
         "jsonargparse[signatures]>=4.33",
+        "lightly>=1.6",  # earlier ones ask a server for their latest version when they are imported
         "pyyaml>=6",
         "matplotlib>=3.8",
     ],

@@ -1,0 +1,183 @@
+"""SSQL: a network of low precision predicts what the network of full precision says.
+
+In every step the weights and activations of the online network are rounded to bit widths drawn for this step. The
+predictions of the rounded network have the same targets as those of the full one, whose own loss is kept as the
+auxiliary loss. Gradients pass through the rounding as if it were not there.
+
+Source: Cao et al., Synergistic Self-supervised and Quantization Learning, ECCV 2022; megvii-research/SSQL-ECCV2022
+(bit ranges, ranges per output channel and per layer, which layers keep 8 bits).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from pcrq.errors import InputError
+from projects.siamese.rival import Rival
+
+if TYPE_CHECKING:
+    from projects.siamese.framework import SiameseFramework
+
+WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU)
+CAREFUL = 8  # the fewest bits of the first layer and of the projector
+Range = tuple[torch.Tensor, torch.Tensor]
+
+
+class SSQL(Rival):
+    """The mean of the loss of the rounded network and of the loss of the full network.
+
+    Args:
+        weight_bits: smallest and largest bit width of weights, both possible.
+        activation_bits: the same of what the encoder's activation layers say.
+
+    Raises:
+        InputError: a range is empty or outside 2 to 24, or (from the forward pass) the encoder has no activation layer.
+    """
+
+    def __init__(self, weight_bits: tuple[int, int] = (2, 8), activation_bits: tuple[int, int] = (4, 8)):
+        super().__init__()
+        for name, (low, high) in {"weight_bits": weight_bits, "activation_bits": activation_bits}.items():
+            if not 2 <= low <= high <= 24:
+                raise InputError(f"SSQL {name} {low} to {high}: give the smaller first, both within 2 to 24")
+        self.weight_bits, self.activation_bits = tuple(weight_bits), tuple(activation_bits)
+
+    def forward(
+        self,
+        framework: SiameseFramework,
+        first: torch.Tensor,
+        second: torch.Tensor,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        views = (first, second)
+        predictions, ranges = zip(*(_predict_and_observe(framework, view) for view in views), strict=True)
+        weight_bits, activation_bits = (
+            _draw(*bits, first.device, generator) for bits in (self.weight_bits, self.activation_bits)
+        )
+        network = RoundedNetwork(framework, _union(*ranges), weight_bits, activation_bits)
+        rounded = [network.predict(view) for view in views]
+        targets = [framework.target(view) for view in views]
+        return (framework.both_directions(predictions, targets) + framework.both_directions(rounded, targets)) / 2
+
+
+class RoundedNetwork:
+    """The online network of a framework with rounded weights and activations; its predictor stays as it is.
+
+    Args:
+        framework: whose parameters are rounded; the gradient reaches them.
+        ranges: smallest and largest value of every activation of the encoder, in the order in which they come.
+        weight_bits: bit width of the encoder's weights; its first layer and the projector have at least 8.
+        activation_bits: bit width of the encoder's activations; the first one has at least 8.
+    """
+
+    def __init__(self, framework: SiameseFramework, ranges: list[Range], weight_bits: int, activation_bits: int):
+        self.framework, self.ranges, self.activation_bits = framework, ranges, activation_bits
+        self.encoder_weights = _rounded_weights(framework.encoder, weight_bits)
+        self.projector_weights = _rounded_weights(framework.projector, max(weight_bits, CAREFUL))
+
+    def predict(self, view: torch.Tensor) -> torch.Tensor:
+        """(B, out) predictions."""
+
+        def rounded(index: int, activation: torch.Tensor) -> torch.Tensor:
+            bits = max(self.activation_bits, CAREFUL) if index == 0 else self.activation_bits
+            return round_activation(activation, *self.ranges[index], bits)
+
+        with _at_activations(self.framework.encoder, rounded):
+            features = functional_call(self.framework.encoder, self.encoder_weights, (view,))
+        return self.framework.predictor(functional_call(self.framework.projector, self.projector_weights, (features,)))
+
+
+def round_weight(weight: torch.Tensor, bits: int) -> torch.Tensor:
+    """Round to 2^bits levels that are symmetric about 0, at a distance that fits each output channel.
+
+    Args:
+        weight: (channels, …) floating point.
+        bits: at least 2.
+
+    Returns:
+        The same shape; a channel of zeros stays. The gradient of the weight is that of the result.
+    """
+    values = weight.detach()
+    peak = values.flatten(1).abs().amax(dim=1).view(-1, *[1] * (weight.ndim - 1))
+    step = torch.where(peak > 0, peak, 1.0) / ((2**bits - 1) / 2)
+    rounded = (values / step).round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) * step
+    return weight + (rounded - values)
+
+
+def round_activation(activation: torch.Tensor, low: torch.Tensor, high: torch.Tensor, bits: int) -> torch.Tensor:
+    """Round to 2^bits levels from ``low`` to ``high``, of which one is 0; what lies outside is clamped.
+
+    Args:
+        activation: any shape, floating point.
+        low, high: () range of the layer; where they are equal, nothing is rounded.
+        bits: at least 1.
+
+    Returns:
+        The same shape and dtype. The gradient of the activation is that of the result, and 0 where it was clamped.
+    """
+    flat, values = high <= low, activation.float()
+    step = torch.where(flat, 1.0, (high - low) / (2**bits - 1))
+    lowest = (low / step).round()
+    level = (values.detach() / step).round().clamp(lowest, lowest + 2**bits - 1)
+    rounded = torch.where(flat, values.detach(), level * step)
+    inside = values.clamp(low - step / 2, high + step / 2)
+    return (inside + (rounded - inside).detach()).to(activation.dtype)
+
+
+def _rounded_weights(network: nn.Module, bits: int) -> dict[str, torch.Tensor]:
+    """The weights of all layers by their names in the state dict; the first layer keeps at least 8 bits."""
+    layers = [(name, module.weight) for name, module in network.named_modules() if isinstance(module, WEIGHTED)]
+    return {
+        f"{name}.weight".lstrip("."): round_weight(weight, max(bits, CAREFUL) if index == 0 else bits)
+        for index, (name, weight) in enumerate(layers)
+    }
+
+
+def _predict_and_observe(framework: SiameseFramework, view: torch.Tensor) -> tuple[torch.Tensor, list[Range]]:
+    """Predictions of the full network, and the range of every activation on the way."""
+    ranges: list[Range] = []
+    with _at_activations(framework.encoder, lambda _, activation: ranges.append(activation.detach().float().aminmax())):
+        prediction = framework.predict(view)
+    if not ranges:
+        raise InputError(
+            f"SSQL rounds activations, but {type(framework.encoder).__name__} has none of the layers "
+            f"{', '.join(layer.__name__ for layer in ACTIVATIONS)}; use an encoder that has"
+        )
+    return prediction, ranges
+
+
+@contextmanager
+def _at_activations(encoder: nn.Module, function: Callable[[int, torch.Tensor], torch.Tensor | None]) -> Iterator[None]:
+    """Call ``function(index, activation)`` after every activation layer; what it returns replaces the activation.
+
+    The index counts in the order of computing, since a ResNet uses one and the same ReLU at several places.
+    """
+    index = count()
+    handles = [
+        module.register_forward_hook(lambda _module, _input, activation: function(next(index), activation))
+        for module in encoder.modules()
+        if isinstance(module, ACTIVATIONS)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _union(first: list[Range], second: list[Range]) -> list[Range]:
+    return [
+        (torch.minimum(one[0], other[0]), torch.maximum(one[1], other[1]))
+        for one, other in zip(first, second, strict=True)
+    ]
+
+
+def _draw(low: int, high: int, device: torch.device, generator: torch.Generator | None) -> int:
+    return int(torch.randint(low, high + 1, (), device=device, generator=generator))

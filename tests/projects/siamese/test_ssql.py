@@ -1,0 +1,133 @@
+"""SSQL: rounding of weights and activations, and the two losses."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet18
+
+from pcrq.errors import InputError
+from projects.siamese import ssql
+from projects.siamese.moco_v3 import MoCoV3
+from projects.siamese.ssql import SSQL, RoundedNetwork, round_activation, round_weight
+
+
+def normal(*size: int) -> torch.Tensor:
+    return torch.randn(*size, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_weights_are_rounded_to_the_nearest_level_of_their_output_channel(bits):
+    weight = normal(6, 5, 3, 3) * torch.logspace(-3, 2, 6).view(6, 1, 1, 1)
+    rounded = round_weight(weight, bits)
+    for channel, result in zip(weight, rounded, strict=True):
+        step = 2 * channel.abs().max() / (2**bits - 1)
+        levels = result / step
+        torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
+        assert levels.round().min() >= -(2 ** (bits - 1)) and levels.round().max() <= 2 ** (bits - 1) - 1
+        assert (result - channel).abs().max() <= step * 0.5001
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_activations_are_rounded_to_levels_of_their_range_and_zero_stays_zero(bits):
+    activation = torch.cat([normal(1000), torch.zeros(1)])
+    low, high = torch.tensor(-1.0), torch.tensor(2.0)
+    rounded = round_activation(activation, low, high, bits)
+    step = 3 / (2**bits - 1)
+    assert len(rounded.unique()) <= 2**bits
+    assert rounded[-1] == 0
+    inside = (activation > -1) & (activation < 2)
+    assert (rounded - activation)[inside].abs().max() <= step
+    assert rounded.min() >= -1 - step and rounded.max() <= 2 + step
+
+
+def test_a_channel_of_zeros_and_a_layer_that_says_one_value_stay():
+    assert torch.equal(round_weight(torch.zeros(2, 3), 4), torch.zeros(2, 3))
+    constant = torch.full((5,), 0.3)
+    assert torch.equal(round_activation(constant, torch.tensor(0.3), torch.tensor(0.3), 4), constant)
+
+
+def test_the_gradient_passes_as_if_nothing_were_rounded():
+    weight, activation = normal(4, 50).requires_grad_(), normal(50).requires_grad_()
+    round_weight(weight, 4).sum().backward()
+    assert torch.equal(weight.grad, torch.ones(4, 50))
+    round_activation(activation, torch.tensor(-9.0), torch.tensor(9.0), 4).sum().backward()
+    assert torch.allclose(activation.grad, torch.ones(50))
+    activation.grad = None
+    round_activation(activation, torch.tensor(-0.5), torch.tensor(0.5), 4).sum().backward()
+    assert activation.grad[activation.abs() > 0.6].abs().sum() == 0  # clamped
+
+
+def test_with_many_bits_it_is_the_plain_loss_and_gradient(make_framework, views, kind):
+    results = []
+    for rival in (None, SSQL(weight_bits=(24, 24), activation_bits=(16, 16))):
+        framework = make_framework(kind, rival=rival)
+        loss = framework(*views)
+        loss.backward()
+        results.append((loss, framework.encoder[0].weight.grad, framework.projector.layers[0].weight.grad))
+    for plain, rounded in zip(*results, strict=True):
+        torch.testing.assert_close(rounded, plain, rtol=1e-2, atol=1e-4)
+
+
+def test_it_is_the_mean_of_the_rounded_and_the_plain_loss(make_framework, views, kind, monkeypatch):
+    framework = make_framework(kind, rival=SSQL(weight_bits=(2, 2), activation_bits=(4, 4)))
+    rounded = []
+
+    class Kept(RoundedNetwork):
+        def predict(self, view):
+            rounded.append(super().predict(view))
+            return rounded[-1]
+
+    monkeypatch.setattr(ssql, "RoundedNetwork", Kept)
+    loss = framework(*views)
+    plain = make_framework(kind)(*views)
+    auxiliary = framework.both_directions(rounded, [framework.target(view) for view in views])
+    torch.testing.assert_close(loss, (plain + auxiliary) / 2)
+    assert abs(plain - auxiliary) > 0.01  # two bits change what the network says
+
+
+def test_bit_widths_are_drawn_for_every_step_from_the_whole_ranges(make_framework, views, monkeypatch):
+    framework, drawn = make_framework(rival=SSQL()), []
+
+    class Noted(RoundedNetwork):
+        def __init__(self, framework, ranges, weight_bits, activation_bits):
+            drawn.append((weight_bits, activation_bits))
+            super().__init__(framework, ranges, weight_bits, activation_bits)
+
+    monkeypatch.setattr(ssql, "RoundedNetwork", Noted)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(60):
+        framework(views[0][:2], views[1][:2], generator)
+    weight_bits, activation_bits = (set(bits) for bits in zip(*drawn, strict=True))
+    assert weight_bits == set(range(2, 9)) and activation_bits == set(range(4, 9))
+
+
+def test_the_first_layer_and_the_projector_keep_eight_bits(make_framework):
+    framework = make_framework(encoder=nn.Sequential(nn.Flatten(), nn.Linear(192, 64), nn.ReLU(), nn.Linear(64, 12)))
+    network = RoundedNetwork(framework, [], weight_bits=2, activation_bits=4)
+    assert set(network.encoder_weights) == {"1.weight", "3.weight"}
+    assert len(network.encoder_weights["1.weight"][0].unique()) > 4
+    assert all(len(row.unique()) <= 4 for row in network.encoder_weights["3.weight"])
+    assert all(len(row.unique()) > 4 for row in network.projector_weights["layers.0.weight"])
+
+
+def test_every_use_of_a_relu_in_a_resnet_has_a_range_of_its_own():
+    """torchvision's blocks use one ReLU twice: after the first convolution and after the sum."""
+    encoder = resnet18(num_classes=4)
+    framework = MoCoV3(encoder, 4, hidden=8, out=4)
+    _, ranges = ssql._predict_and_observe(framework, normal(2, 3, 32, 32))
+    assert len(ranges) == 1 + 8 * 2
+    assert len({float(high) for _, high in ranges}) == len(ranges)
+
+
+def test_the_network_is_left_as_it_was(make_framework, views):
+    framework = make_framework(rival=SSQL())
+    weights = {name: parameter.clone() for name, parameter in framework.named_parameters()}
+    framework(*views)
+    assert all(torch.equal(parameter, weights[name]) for name, parameter in framework.named_parameters())
+    assert not any(module._forward_hooks for module in framework.modules())
+
+
+def test_an_encoder_without_activation_layers_is_refused(make_framework, views):
+    framework = make_framework(encoder=nn.Sequential(nn.Flatten(), nn.Linear(192, 12)), rival=SSQL())
+    with pytest.raises(InputError, match="Sequential has none of the layers ReLU"):
+        framework(*views)
