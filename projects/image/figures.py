@@ -1,0 +1,100 @@
+"""Pictures in the manner of the paper's figures 4 and 6: quantized images, and views beside those of colour jitter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from pcrq import randomized_quantize
+from pcrq.errors import InputError
+from projects.whole_file import whole_file
+
+PAPER_BINS = (2, 3, 5, 8, 10, 15, 20, 30)
+
+_CELL = 2.0  # inches along each side of an image
+_GAP = 0.06
+_TITLE = 0.3
+_DPI = 120
+
+
+def figure_bins(images: Sequence[Image.Image], path: str | Path, *, bins: Sequence[int] = PAPER_BINS) -> None:
+    """Images beside their quantization with ever more bins, of equal width with midpoints: figure 4.
+
+    Args:
+        images: in mode "RGB", a row for each.
+        path: the PNG file to write.
+        bins: of the columns after the original.
+
+    Raises:
+        InputError: there is no image, or ``path`` cannot be written.
+    """
+    rows = []
+    for image in images:
+        pixels = _pixels(image)
+        uniform = [randomized_quantize(pixels, n, random_edges=False, random_values=False) for n in bins]
+        rows.append([pixels, *uniform])
+    _save(rows, ["original", *(f"{n} bins" for n in bins)], path)
+
+
+def figure_views(
+    images: Sequence[Image.Image], path: str | Path, *, views: int = 3, bins: int = 8, seed: int = 0
+) -> None:
+    """Images beside views by colour jitter and views by randomized quantization: figure 6.
+
+    Args:
+        images: in mode "RGB", a row for each.
+        path: the PNG file to write.
+        views: of either kind.
+        bins: of the quantization.
+        seed: draws the views.
+
+    Raises:
+        InputError: there is no image, or ``path`` cannot be written.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    jitter = v2.ColorJitter(0.4, 0.4, 0.2, 0.1)
+    rows = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for image in images:
+            pixels = _pixels(image)
+            jittered = [jitter(pixels) for _ in range(views)]
+            quantized = [randomized_quantize(pixels, bins, generator=generator) for _ in range(views)]
+            rows.append([pixels, *jittered, *quantized])
+    _save(rows, ["original", *["colour jitter"] * views, *[f"quantization, {bins} bins"] * views], path)
+
+
+def _pixels(image: Image.Image) -> torch.Tensor:
+    """(3, H, W) float32 in [0, 1]: the central square."""
+    square = v2.functional.center_crop(image, [min(image.size)])
+    return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).float() / 255
+
+
+def _save(rows: Sequence[Sequence[torch.Tensor]], titles: Sequence[str], path: str | Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    path = Path(path)
+    if not rows:
+        raise InputError(f"{path}: no image to draw")
+    width = len(titles) * (_CELL + _GAP) + _GAP
+    height = _TITLE + len(rows) * (_CELL + _GAP)
+    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    for row, pictures in enumerate(rows):
+        bottom = height - _TITLE - row * (_CELL + _GAP) - _CELL
+        for column, pixels in enumerate(pictures):
+            left = _GAP + column * (_CELL + _GAP)
+            axes = figure.add_axes((left / width, bottom / height, _CELL / width, _CELL / height))
+            axes.set_axis_off()
+            small = pixels.shape[-1] < _CELL * _DPI
+            axes.imshow(pixels.permute(1, 2, 0).numpy(), interpolation="nearest" if small else "antialiased")
+            if row == 0:
+                axes.set_title(titles[column], fontsize=11, pad=4)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png")
