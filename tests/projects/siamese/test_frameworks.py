@@ -125,6 +125,7 @@ def test_the_gradient_reaches_the_online_network_only(make_framework, views, kin
         assert parameter.requires_grad is not name.startswith("target_"), name
         assert (parameter.grad is None) == name.startswith("target_"), name
     assert framework.encoder[0].weight.grad.abs().sum() > 0
+    assert not framework.target(views[0].clone().requires_grad_()).requires_grad
 
 
 def test_the_target_starts_as_the_online_network(kind):
