@@ -15,7 +15,7 @@ from projects.cli import build_parser
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
-    *(ROOT / "README.md", *sorted(ROOT.glob("*/README.md")), ROOT / "projects/point_cloud/README.md"),
+    *(ROOT / "README.md", *sorted(ROOT.glob("*/README.md")), *sorted(ROOT.glob("projects/*/README.md"))),
     *sorted(ROOT.glob("docs/*.md")),
 ]
 CONFIGURATIONS = sorted(ROOT.glob("projects/*/configs/*.yaml"))
