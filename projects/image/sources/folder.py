@@ -72,7 +72,11 @@ class FolderImages(ImageSource):
         """From names and sizes of all files; asks the file system for every one of them."""
         digest = hashlib.sha256()
         for name in self._names:
-            digest.update(os.fsencode(name) + f"\0{(self.folder / name).stat().st_size}\n".encode())
+            try:
+                size = (self.folder / name).stat().st_size
+            except OSError:  # a link to nowhere, which reading it says
+                size = -1
+            digest.update(os.fsencode(name) + f"\0{size}\n".encode())
         return digest.hexdigest()
 
 

@@ -47,7 +47,7 @@ def knn_accuracy(feature, data) -> float:
 
 
 def test_shape_tells_classes_apart(data):
-    assert knn_accuracy(edge_feature, data) > 0.4  # chance is 0.06
+    assert knn_accuracy(edge_feature, data) > 0.6  # chance is 0.06
 
 
 def test_colour_does_not(data):

@@ -111,6 +111,13 @@ def test_opening_decodes_nothing_and_verify_names_what_is_damaged(root):
         source[1]
 
 
+def test_a_link_to_nowhere_is_an_image_that_cannot_be_read(root):
+    (root / "train" / "cat" / "3.png").symlink_to(root / "gone.png")
+    source = FolderImages(root, "train")
+    assert [refusal.reason for refusal in verify(source, jobs=1)] == ["No such file or directory"]
+    assert source.digest
+
+
 def test_verify_finds_nothing_in_whole_files(root):
     assert verify(FolderImages(root, "train"), jobs=1) == []
 
