@@ -45,6 +45,7 @@ setup(
         "lightly>=1.6",  # earlier ones ask a server for their latest version when they are imported
         "pyyaml>=6",
         "matplotlib>=3.8",
+        "pillow>=10.1",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["pcrq = projects.cli:main"]},
