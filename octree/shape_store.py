@@ -319,7 +319,7 @@ def _open(path: Path) -> h5py.File:
     if path.is_dir():
         raise InputError(f"{path}: a folder, not a shape store; name the .h5 file")
     try:
-        return h5py.File(path, "r", locking=False)
+        return h5py.File(path, "r", locking="best-effort")  # h5py's own default, so that both can be open at once
     except OSError as error:
         if "truncated" in str(error):
             raise InputError(f"{path}: the file is cut short (truncated); copy or prepare it again") from error

@@ -35,6 +35,13 @@ def test_shapes_come_back(tmp_path, make_shape):
         assert read.index == index % 5
 
 
+def test_plain_h5py_opens_a_store_that_is_in_use(store_path):
+    store = ShapeStore(store_path)
+    with h5py.File(store_path, "r") as file:
+        assert len(file["points"]) == len(store[0].points) * len(store)
+    store.close()
+
+
 def test_plain_h5py_reads_the_documented_layout(store_path):
     with h5py.File(store_path) as file:
         start, stop = file["shapes/offsets"][3:5]

@@ -12,6 +12,7 @@ from projects.run_record import read_records
 
 @pytest.fixture
 def checkpoint(tmp_path):
+    torch.manual_seed(0)
     network = MIDNet(MIDNetConfig(depth=4, full_depth=1, width=16, blocks=1, nempty=True))
     weights = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     torch.save({"midnet": describe(network), "state_dict": weights}, tmp_path / "c.ckpt")
