@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
@@ -91,6 +92,16 @@ def _checked(record: Record) -> Record:
     return record
 
 
+def known_records(path: Path) -> dict[tuple, Record]:
+    """The measurements of a results file by their keys; none where there is no file yet.
+
+    Raises:
+        InputError: it is no results file.
+    """
+    return {record.key: record for record in read_records(path)} if path.exists() else {}
+
+
+@cache  # git is asked once
 def code_version() -> str:
     """The version of the software, with the commit where it runs from a checkout."""
     root = Path(__file__).parent.parent

@@ -21,6 +21,7 @@ from octree.midnet import MIDNet, MIDNetConfig
 from octree.point_batch import PointBatch
 from octree.pretrained import load_pretrained, pretraining_arm
 from pcrq.errors import InputError
+from projects.resumed_run import refuse_another_run
 from projects.step_generator import step_generator
 
 KEY = "fine_tuning"
@@ -128,6 +129,7 @@ class FineTuning(pl.LightningModule):
         super().__init__()
         self.protocol, self.view, self.schedule, self.seed = protocol, view, schedule, seed
         self.pretrained = self._pretrained_network(pretrained, network)
+        self.weights = weights_digest(self.pretrained) if self.pretrained else ""
         self.config = network or (self.pretrained.config if self.pretrained else MIDNetConfig())
         self.arm = arm or (pretraining_arm(self.pretrained.pretraining) if self.pretrained else "scratch")
 
@@ -220,13 +222,7 @@ class FineTuning(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Refuse to go on in another way."""
-        before, now = checkpoint.get(KEY, {}), self._identity()
-        different = [name for name in now if before.get(name) != now[name]]
-        if different:
-            raise InputError(
-                f"{self.trainer.ckpt_path}: trained with another {', '.join(different)}; resume with the same, or "
-                "start anew in another --run_dir"
-            )
+        refuse_another_run(self.trainer.ckpt_path, checkpoint.get(KEY, {}), self._identity())
 
     def _identity(self) -> dict[str, Any]:
         """What a run and its continuation have in common, by the words of the options."""
@@ -237,7 +233,7 @@ class FineTuning(pl.LightningModule):
         """What decides the result besides seed and labels, as plain values."""
         data, trainer = self.trainer.datamodule, self.trainer
         return {
-            "weights": weights_digest(self.pretrained) if self.pretrained else "",
+            "weights": self.weights,
             "pretraining": self.pretrained.pretraining if self.pretrained else {},
             "network": asdict(self.config),
             "view": asdict(self.view),

@@ -14,7 +14,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 from pcrq.errors import InputError
 from projects.point_cloud.fine_tuning import KEY, FineTuning, Schedule
 from projects.point_cloud.labelled_data import LabelledData
-from projects.run_record import append_records, read_records
+from projects.run_record import append_records, known_records
 from projects.training_cli import TrainingCLI
 
 _log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class FineTuningCLI(TrainingCLI):
             for metric, value in model.measured().items()
         ]
         results = Path(self.config_init.fit.run_dir) / "results.json"
-        known = {record.key for record in read_records(results)} if results.exists() else set()
+        known = known_records(results)
         append_records(results, [record for record in records if record.key not in known])
         found = ", ".join(f"{record.metric} {100 * record.value:.1f} %" for record in records)
         _log.info("%s; recorded in %s", found, results)

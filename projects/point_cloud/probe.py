@@ -17,7 +17,7 @@ from octree.linear_probe import LabelledFeatures, logistic_probe
 from octree.midnet import MIDNet
 from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
-from projects.run_record import Record, append_records, code_version, read_records
+from projects.run_record import Record, append_records, code_version, known_records
 
 PROTOCOL = "linear, logistic regression"
 
@@ -70,7 +70,7 @@ def probe(
         record = Record(arm, PROTOCOL, "accuracy", float("nan"), ratio, seed, **about, **sizes)
         wanted.append(record)
         subsets[record.key] = subset
-    known = {record.key: record for record in read_records(results)} if results.exists() else {}
+    known = known_records(results)
     missing = [record for record in wanted if record.key not in known]
     if missing:
         features = embed(network, store, np.concatenate([train, test]), progress=progress).numpy()

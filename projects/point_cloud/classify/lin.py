@@ -18,7 +18,7 @@ from octree.pretrained import load_pretrained, pretraining_arm
 from projects.device import choose_device
 from projects.point_cloud.fine_tuning import Schedule
 from projects.point_cloud.labelled_data import ClassificationData
-from projects.run_record import append_records, read_records
+from projects.run_record import append_records, known_records
 from projects.training_cli import make_run_folder
 
 _log = logging.getLogger(__name__)
@@ -65,11 +65,11 @@ def lin(
     data = {ratio: ClassificationData(store, ratio) for ratio in sorted(set(ratios))}
     make_run_folder(run_dir)
     results = run_dir / "results.json"
-    known = {record.key: record for record in read_records(results)} if results.exists() else {}
+    known, weights = known_records(results), weights_digest(network)
     records = {}
     for ratio, labels in data.items():
         config = {
-            "weights": weights_digest(network),
+            "weights": weights,
             "pretraining": network.pretraining,
             "network": network.hyper_parameters(),
             "schedule": schedule.plain(),

@@ -15,6 +15,7 @@ from octree.mid_loss import MIDLoss, MIDLosses, MIDTarget
 from octree.midnet import MIDFeatures, MIDNet, MIDNetConfig
 from octree.point_batch import PointBatch
 from pcrq.errors import InputError
+from projects.resumed_run import refuse_another_run
 from projects.step_generator import step_generator
 
 
@@ -129,13 +130,7 @@ class MIDPretraining(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Refuse to go on with another network, other shapes (rows of the banks) or another order of them."""
-        before, now = checkpoint.get("resume", {}), self._common()
-        different = [name for name in now if before.get(name) != now[name]]
-        if different:
-            raise InputError(
-                f"{self.trainer.ckpt_path}: trained with another {', '.join(different)}; resume with the same, or "
-                "start anew in another --run_dir"
-            )
+        refuse_another_run(self.trainer.ckpt_path, checkpoint.get("resume", {}), self._common())
 
     def _pretraining(self) -> dict[str, Any]:
         """How the network was pretrained up to now; it goes with the network wherever that goes."""
