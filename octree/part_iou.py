@@ -43,8 +43,7 @@ def part_iou(
     both = points_per_part(label, prediction == label)
     union = true + guessed - both
     iou = both / union.clamp(min=1)
-    present = true > 0
     return PartIoU(
-        present=(iou * present).sum(dim=1) / present.sum(dim=1),
+        present=iou.sum(dim=1) / (true > 0).sum(dim=1),  # an absent part adds nothing to the sum
         all_parts=torch.where(union > 0, iou, 1.0).mean(dim=1),
     )

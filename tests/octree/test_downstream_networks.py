@@ -35,6 +35,7 @@ def test_interpolation_at_points_equals_ocnn_with_bounds_checked(batch, nempty):
 def test_a_point_on_the_border_of_the_cube_is_interpolated_in_its_own_node(batch):
     points = batch.points.clone()
     points[0] = 1.0
+    points[1] = torch.tensor([0.6, 0.9, 0.9])  # in the node beside it, which the features must not lean to
     octree, leaf_of_point = build_octree(replace(batch, points=points), 4)
     build_neighbours(octree, True)
     data = torch.randn(int(octree.nnum_nempty[3]), 5)

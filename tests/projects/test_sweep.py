@@ -67,6 +67,13 @@ def test_what_is_recorded_is_not_run_again_and_a_table_can_grow(table, tmp_path,
     assert {file: file.stat().st_mtime_ns for file in before} == before
 
 
+def test_a_longer_list_of_ratios_reaches_the_run_that_measures_all_of_them(table, tmp_path):
+    words = [*with_lin(table, tmp_path), "--seeds=[0]"]
+    classify([*words, "--ratios=[1.0]"])
+    assert classify([*words, "--ratios=[0.5,1.0]"]) == 0
+    assert {row[2] for row in recorded(tmp_path / "out") if row[0] == "lin"} == {0.5, 1.0}
+
+
 def test_two_at_once_train_the_same_networks_as_one_after_the_other(table, tmp_path):
     options = ["--seeds=[0]", "--keep_checkpoints=true"]
     classify([*table, *options])
