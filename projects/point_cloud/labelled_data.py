@@ -15,7 +15,7 @@ from octree.label_subset import label_subset
 from octree.point_batch import PointBatch, collate
 from octree.shape_store import Shape, ShapeStore
 from pcrq.errors import InputError
-from projects.point_cloud.shape_sampler import ShapeSampler
+from projects.epoch_sampler import EpochSampler
 from projects.run_record import Record, code_version
 
 
@@ -86,7 +86,7 @@ class LabelledData(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """The batches of all steps of this process, from where the run stands: one epoch is the whole run."""
         trainer = self.trainer
-        sampler = ShapeSampler(
+        sampler = EpochSampler(
             len(self.train),
             self.batch_size,
             self.seed,

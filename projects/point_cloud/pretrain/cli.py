@@ -11,7 +11,7 @@ from octree.checkpoint import KEY
 from projects.point_cloud.pretrain.data import PretrainData
 from projects.point_cloud.pretrain.knn_callback import KNNAccuracy
 from projects.point_cloud.pretrain.module import MIDPretraining
-from projects.point_cloud.pretrain.throughput import Throughput
+from projects.throughput import Throughput
 from projects.training_cli import TrainingCLI, run_training
 
 _log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from octree.point_batch import PointBatch, collate
 from octree.shape_store import Shape, ShapeStore
 from pcrq.errors import InputError
-from projects.point_cloud.shape_sampler import ShapeSampler
+from projects.epoch_sampler import EpochSampler
 
 
 class PretrainData(pl.LightningDataModule):
@@ -61,7 +61,7 @@ class PretrainData(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Batches of this process, from where the run stands."""
         trainer = self.trainer
-        sampler = ShapeSampler(
+        sampler = EpochSampler(
             len(self.indices),
             self.batch_size,
             self.seed,

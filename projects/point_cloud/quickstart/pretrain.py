@@ -24,7 +24,7 @@ from octree.midnet import MIDNetConfig
 from projects.point_cloud.pretrain.data import PretrainData
 from projects.point_cloud.pretrain.knn_callback import KNNAccuracy
 from projects.point_cloud.pretrain.module import MIDPretraining, Optimization, Quantization
-from projects.point_cloud.pretrain.throughput import Throughput
+from projects.throughput import Throughput
 from projects.point_cloud.quickstart.settings import Arm, Settings
 from projects.training_cli import CHECKPOINT_DEFAULTS, TRAINER_DEFAULTS
 
@@ -129,7 +129,7 @@ class EpochBar(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Advance."""
         metrics = trainer.callback_metrics
-        self.bar.set_postfix({"loss": f"{metrics['loss']:.2f}", "shapes/s": f"{metrics['shapes_per_second']:.0f}"})
+        self.bar.set_postfix({"loss": f"{metrics['loss']:.2f}", "shapes/s": f"{metrics['samples_per_second']:.0f}"})
         self.bar.update()
 
     def on_fit_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

@@ -99,7 +99,7 @@ def _pretraining_table(metrics: dict[str, list[dict]], depth: int) -> list[str]:
     ]
     for arm, rows in metrics.items():
         leaves = np.mean([row[leaves_name] for row in rows if leaves_name in row])
-        speed = np.median([row["shapes_per_second"] for row in rows if "shapes_per_second" in row])
+        speed = np.median([row["samples_per_second"] for row in rows if "samples_per_second" in row])
         knn = [row["knn_accuracy"] for row in rows if "knn_accuracy" in row]
         lines.append(f"| {arm} | {leaves:,.0f} | {speed:.0f} | {100 * knn[0]:.1f} % | {100 * knn[-1]:.1f} % |")
     return lines

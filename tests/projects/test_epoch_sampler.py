@@ -2,11 +2,11 @@
 
 import pytest
 
-from projects.point_cloud.shape_sampler import ShapeSampler
+from projects.epoch_sampler import EpochSampler
 
 
 def epoch(epoch, shapes=20, batch_size=3, rank=0, world_size=1, done=0, seed=0):
-    sampler = ShapeSampler(shapes, batch_size, seed, rank, world_size, done)
+    sampler = EpochSampler(shapes, batch_size, seed, rank, world_size, done)
     sampler.set_epoch(epoch)
     return list(sampler)
 
@@ -32,7 +32,7 @@ def test_a_resumed_sampler_goes_on_where_it_stopped(world_size):
     for rank in range(world_size):
         whole = epoch(2, rank=rank, world_size=world_size)
         per_epoch = len(whole) // 3
-        resumed = ShapeSampler(20, 3, 0, rank, world_size, batches_done=2 * per_epoch + 2)
+        resumed = EpochSampler(20, 3, 0, rank, world_size, batches_done=2 * per_epoch + 2)
         assert list(resumed) == whole[2 * 3 :]
         resumed.set_epoch(3)
         assert list(resumed) == epoch(3, rank=rank, world_size=world_size)

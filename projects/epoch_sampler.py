@@ -1,4 +1,4 @@
-"""The order in which a run sees its shapes: a function of seed, epoch and process, so that any run can go on."""
+"""The order in which a run sees its samples: a function of seed, epoch and process, so that any run can go on."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import torch
 from torch.utils.data import Sampler
 
 
-class ShapeSampler(Sampler[int]):
-    """Shuffle the shapes anew every epoch and deal them to the processes in whole batches.
+class EpochSampler(Sampler[int]):
+    """Shuffle the samples anew every epoch and deal them to the processes in whole batches.
 
-    All processes take the same number of full batches. An epoch that needs more shapes than there are goes on with
+    All processes take the same number of full batches. An epoch that needs more samples than there are goes on with
     another order of all of them.
 
     Args:
-        shapes: number of shapes.
-        batch_size: shapes in a batch of one process.
+        samples: how many there are.
+        batch_size: samples in a batch of one process.
         seed: draws the orders.
         rank, world_size: this process among all.
         batches_done: batches that each process has taken already, over all epochs; the first pass starts there.
-        batches: batches of each process in an epoch; None for as many as it takes to see every shape once.
+        batches: batches of each process in an epoch; None for as many as it takes to see every sample once.
     """
 
     def __init__(
         self,
-        shapes: int,
+        samples: int,
         batch_size: int,
         seed: int,
         rank: int = 0,
@@ -33,9 +33,9 @@ class ShapeSampler(Sampler[int]):
         batches_done: int = 0,
         batches: int | None = None,
     ):
-        self.shapes, self.batch_size, self.seed = shapes, batch_size, seed
+        self.samples, self.batch_size, self.seed = samples, batch_size, seed
         self.rank, self.world_size = rank, world_size
-        self.batches = -(-shapes // (batch_size * world_size)) if batches is None else batches
+        self.batches = -(-samples // (batch_size * world_size)) if batches is None else batches
         self.start_epoch, self.start_batch = divmod(batches_done, self.batches)
         self.epoch = self.start_epoch
 
@@ -49,7 +49,7 @@ class ShapeSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         total = self.batches * self.batch_size * self.world_size
-        orders = [torch.randperm(self.shapes, generator=generator) for _ in range(-(-total // self.shapes))]
+        orders = [torch.randperm(self.samples, generator=generator) for _ in range(-(-total // self.samples))]
         mine = torch.cat(orders)[:total].view(self.batches, self.world_size, self.batch_size)
         skip = self.start_batch if self.epoch == self.start_epoch else 0
         return map(int, mine[skip:, self.rank].flatten())

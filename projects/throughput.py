@@ -1,4 +1,4 @@
-"""Shapes per second, on the progress bar and in the log."""
+"""Samples per second, on the progress bar and in the log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WINDOW = 20  # steps
 
 
 class Throughput(pl.Callback):
-    """Log ``shapes_per_second`` over all processes, averaged over the last 20 steps."""
+    """Log ``samples_per_second`` over all processes, averaged over the last 20 steps."""
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Begin to count; a run that resumes within an epoch has no start of it."""
@@ -27,5 +27,5 @@ class Throughput(pl.Callback):
         """Count the batch."""
         self._ends = [*self._ends[-_WINDOW:], time.perf_counter()]
         steps = len(self._ends) - 1
-        rate = steps * batch.batch_size * trainer.world_size / (self._ends[-1] - self._ends[0])
-        module.log("shapes_per_second", rate, prog_bar=True, batch_size=batch.batch_size)
+        rate = steps * trainer.datamodule.batch_size * trainer.world_size / (self._ends[-1] - self._ends[0])
+        module.log("samples_per_second", rate, prog_bar=True, batch_size=trainer.datamodule.batch_size)
