@@ -14,6 +14,10 @@ from pcrq.errors import InputError
 from projects.whole_file import write_text
 
 FORMAT = "pcrq-results"
+VERSION = 2
+"""Goes up when older software can no longer read the file."""
+
+_RENAMED = {"train_shapes": "train_samples", "test_shapes": "test_samples"}  # since version 1
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,8 @@ class Record:
         value: the number; accuracies are in [0, 1].
         ratio: part of the labels that the protocol could see, in (0, 1].
         seed: draw of labels and weights.
-        store: name of the shape store, and ``digest`` its fingerprint.
-        train_shapes, test_shapes: sizes of the splits that were used.
+        store: name of the data: a shape store, an image source; and ``digest`` its fingerprint.
+        train_samples, test_samples: sizes of the splits that were used, in shapes, images, …
         task: what the network was asked: "shape classification", "part segmentation", …; "" in older files.
         config: what else decides the number; plain values.
         seconds: how long it took, since its last start.
@@ -43,8 +47,8 @@ class Record:
     seed: int
     store: str
     digest: str
-    train_shapes: int
-    test_shapes: int
+    train_samples: int
+    test_samples: int
     task: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
@@ -60,7 +64,7 @@ class Record:
 def append_records(path: Path, records: list[Record]) -> None:
     """Add measurements to a results file, creating it; the file is replaced as a whole."""
     known = read_records(path) if path.exists() else []
-    content = {"format": FORMAT, "version": 1, "records": [asdict(record) for record in known + records]}
+    content = {"format": FORMAT, "version": VERSION, "records": [asdict(record) for record in known + records]}
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
@@ -74,12 +78,15 @@ def read_records(path: Path) -> list[Record]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']!r}")
-        return [_checked(Record(**record)) for record in content["records"]]
+        if content["version"] not in (1, VERSION):
+            raise ValueError(f"version {content['version']!r}, not 1 to {VERSION}")
+        names = _RENAMED if content["version"] == 1 else {}
+        return [_checked(Record(**{names.get(n, n): v for n, v in record.items()})) for record in content["records"]]
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such results file") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); name a results.json that can") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a results file of pcrq ({error}); move it away and measure again") from error
 
 

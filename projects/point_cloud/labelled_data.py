@@ -62,8 +62,8 @@ class LabelledData(pl.LightningDataModule):
             seed=seed,
             store=self.store.path.name,
             digest=self.store.digest,
-            train_shapes=len(self.train),
-            test_shapes=len(self.test),
+            train_samples=len(self.train),
+            test_samples=len(self.test),
             config=config,
             code=code_version(),
         )

@@ -66,7 +66,7 @@ def probe(
     wanted, subsets = [], {}
     for ratio, seed in product(dict.fromkeys(ratios), range(seeds)):
         subset = label_subset(store.category[train], ratio, seed)
-        sizes = {"train_shapes": len(subset), "test_shapes": len(test)}
+        sizes = {"train_samples": len(subset), "test_samples": len(test)}
         record = Record(arm, PROTOCOL, "accuracy", float("nan"), ratio, seed, **about, **sizes)
         wanted.append(record)
         subsets[record.key] = subset

@@ -48,8 +48,8 @@ def _sheet(sheet: Sheet) -> list[str]:
 def _about(sheet: Sheet) -> list[str]:
     """What was measured on what, and how far it can be compared with the paper."""
     table, records = sheet.table, sheet.records
-    test = f"{_sizes(sheet.test_shapes)} test shapes" if sheet.test_shapes else f"not all {table.parts} measured yet"
-    train = [(column, sheet.train_shapes.get(column)) for column in sheet.columns]
+    test = f"{_sizes(sheet.test_samples)} test shapes" if sheet.test_samples else f"not all {table.parts} measured yet"
+    train = [(column, sheet.train_samples.get(column)) for column in sheet.columns]
     sizes = [f"{_sizes(numbers)} ({column_label(column)})" for column, numbers in train if numbers]
     lines = [f"- Store: {_plain(sheet.store)}, digest {_plain(sheet.digest)[:16]}; {test}."]
     if sizes:
@@ -57,7 +57,7 @@ def _about(sheet: Sheet) -> list[str]:
     lines += _settings(sheet)
     lines.append(f"- Code: {_plain(', '.join(dict.fromkeys(record.code or 'not recorded' for record in records)))}.")
     comparison = f"- The paper's numbers are {table.setting} ({table.source}, table {table.number})."
-    if sheet.test_shapes and sheet.test_shapes != [table.test_shapes]:
+    if sheet.test_samples and sheet.test_samples != [table.test_samples]:
         comparison += " This store is another one: compare the order of the methods, not the values."
     return [*lines, comparison]
 

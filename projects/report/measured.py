@@ -38,8 +38,8 @@ class Sheet:
         cells: by name of the block, row and column; only where all parts were measured.
         part_cells: by metric, row, column and part.
         notes: what the reader must know about single cells.
-        train_shapes: sizes that occur in every column: one, where the records agree; none, where parts are missing.
-        test_shapes: sizes that occur in the table.
+        train_samples: sizes that occur in every column: one, where the records agree; none, where parts are missing.
+        test_samples: sizes that occur in the table.
     """
 
     table: Table
@@ -47,8 +47,8 @@ class Sheet:
     cells: dict[tuple[str, str, Column], Cell]
     part_cells: dict[tuple[str, str, Column, str], Cell]
     notes: tuple[str, ...]
-    train_shapes: dict[Column, list[int]]
-    test_shapes: list[int]
+    train_samples: dict[Column, list[int]]
+    test_samples: list[int]
 
     @property
     def store(self) -> str:
@@ -101,8 +101,8 @@ def _sheet(table: Table, placed: Sequence[Placed]) -> Sheet:
         cells=cells,
         part_cells=_part_cells(counted),
         notes=tuple(dict.fromkeys([*incomplete, *disagreements])),
-        train_shapes={column: _sizes(items, "train_shapes") for column, items in _by_column(placed).items()},
-        test_shapes=_sizes(placed, "test_shapes"),
+        train_samples={column: _sizes(items, "train_samples") for column, items in _by_column(placed).items()},
+        test_samples=_sizes(placed, "test_samples"),
     )
 
 
@@ -120,7 +120,7 @@ def _cells(table: Table, counted: Sequence[Placed]) -> tuple[dict[tuple[str, str
                 expected = max(item.place.parts for item in parts)
                 if len(parts) == expected:
                     records = [item.record for item in parts]
-                    values.append(block.combine([r.value for r in records], [r.test_shapes for r in records]))
+                    values.append(block.combine([r.value for r in records], [r.test_samples for r in records]))
                 else:
                     missing[row, column, len(parts), expected].append(seed)
             if values:

@@ -112,7 +112,7 @@ def _check(item: Found) -> None:
         wrong = f"{record.metric} {record.value} is not in [0, 1]"
     elif not 0 < record.ratio <= 1:
         wrong = f"label ratio {record.ratio} is not in (0, 1]"
-    elif record.test_shapes < 1:
-        wrong = f"{record.test_shapes} test shapes"
+    elif record.test_samples < 1:
+        wrong = f"{record.test_samples} test shapes"
     if wrong:
         raise InputError(f"{item.path}: {record.arm}, {record.protocol}, seed {record.seed}: {wrong}; measure it again")

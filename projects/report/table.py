@@ -58,7 +58,7 @@ class Table:
         number: of the table, "6".
         title: what it compares.
         setting: data and network of the paper's numbers, as the end of a sentence "The paper's numbers are …".
-        test_shapes: size of the paper's test split.
+        test_samples: size of the paper's test split.
         columns: the paper's columns, in order.
         blocks: its metrics; the first one has all of the paper's rows.
         locate: the place of a record whose metric is that of a block, or None for a record of another kind.
@@ -70,7 +70,7 @@ class Table:
     number: str
     title: str
     setting: str
-    test_shapes: int
+    test_samples: int
     columns: tuple[Column, ...]
     blocks: tuple[Block, ...]
     locate: Callable[[Record], Place | None]

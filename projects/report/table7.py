@@ -49,7 +49,7 @@ TABLE_7 = Table(
     number="7",
     title="part segmentation",
     setting="from ShapeNet Part (2,874 test shapes of 16 categories) with the paper's network, pretrained on ShapeNet",
-    test_shapes=2874,
+    test_samples=2874,
     columns=(0.01, 0.05, 1.0),
     blocks=(
         Block("C.mIoU", PRESENT, mean_over_parts, PAPER_CATEGORY_MEAN, OVER_CATEGORIES),

@@ -43,7 +43,7 @@ def test_flat_and_tall_ellipsoids_are_learned_and_recorded(parts_path, tmp_path,
     (record,) = read_records(tmp_path / "results.json")
     assert record.value == 1.0
     assert (record.task, record.arm, record.protocol) == ("shape classification", "scratch", "scratch")
-    assert (record.train_shapes, record.test_shapes, record.ratio) == (12, 8, 1.0)
+    assert (record.train_samples, record.test_samples, record.ratio) == (12, 8, 1.0)
     assert record.digest == ShapeStore(parts_path).digest
     assert record.config["steps"] == 20 and record.config["weights"] == ""
     assert "accuracy 100.0 %" in capsys.readouterr().err
@@ -78,7 +78,7 @@ def test_what_is_pretrained_learns_with_a_tenth_of_the_rate(parts_path, pretrain
 def test_with_few_labels_only_the_head_is_trained_and_shapes_are_shifted_further(parts_path, pretrained_path, tmp_path):
     fit(parts_path, tmp_path, f"--model.pretrained={pretrained_path}", "--data.ratio=0.05")
     (record,) = read_records(tmp_path / "results.json")
-    assert record.train_shapes == 2 and record.config["head_only"] and record.config["view"]["shift"] == 0.25
+    assert record.train_samples == 2 and record.config["head_only"] and record.config["view"]["shift"] == 0.25
     before, after = load_pretrained(pretrained_path), saved(tmp_path)["state_dict"]
     for name, weight in before.backbone.named_parameters():
         assert torch.equal(after[f"network.backbone.{name}"], weight), name
@@ -154,7 +154,7 @@ def test_a_linear_layer_on_features_equals_the_probe(parts_path, pretrained_path
     command = ["lin", f"--store={parts_path}", f"--pretrained={pretrained_path}", f"--run_dir={tmp_path}", *options]
     assert main(command) == 0
     few, all_labels = read_records(tmp_path / "results.json")
-    assert (few.train_shapes, all_labels.train_shapes) == (2, 12)
+    assert (few.train_samples, all_labels.train_samples) == (2, 12)
     assert (few.config["steps"], all_labels.config["steps"]) == (40, 200)
     assert (few.arm, few.protocol, few.seed) == ("MID + quantization", "lin", 3)
 

@@ -26,8 +26,8 @@ def test_every_ratio_and_seed_is_measured_once(store_path, checkpoint, capsys):
     results = checkpoint.parent / "results.json"
     records = read_records(results)
     assert [(r.ratio, r.seed) for r in records] == [(0.5, 0), (0.5, 1), (1.0, 0), (1.0, 1)]
-    assert [r.train_shapes for r in records] == [4, 4, 8, 8]
-    assert all(r.test_shapes == 4 and 0 <= r.value <= 1 for r in records)
+    assert [r.train_samples for r in records] == [4, 4, 8, 8]
+    assert all(r.test_samples == 4 and 0 <= r.value <= 1 for r in records)
     before = results.read_bytes()
     assert main(command) == 0
     assert results.read_bytes() == before

@@ -25,7 +25,7 @@ OURS = "MID + quantization"
 
 
 def record(value=0.5, arm=OURS, protocol="lin", ratio=0.01, seed=0, metric="accuracy", **changes):
-    about = {"store": "m.h5", "digest": "d1", "train_shapes": 100, "test_shapes": 50, "task": "shape classification"}
+    about = {"store": "m.h5", "digest": "d1", "train_samples": 100, "test_samples": 50, "task": "shape classification"}
     about |= {"config": {"weights": "w1"}, "code": "0.1"}
     return Record(arm, protocol, metric, value, ratio, seed, **{**about, **changes})
 
@@ -37,7 +37,7 @@ def segmentations(values, *, weights="w1", **changes):
             value,
             task="part segmentation",
             metric=changes.get("metric", "mIoU"),
-            test_shapes=SIZES[category],
+            test_samples=SIZES[category],
             config={"category": category, "categories": 3, "weights": weights},
             **{name: change for name, change in changes.items() if name != "metric"},
         )
@@ -198,7 +198,7 @@ def test_every_store_has_a_table_of_its_own():
     ]
 
 
-@pytest.mark.parametrize("change", [{"value": 66.7}, {"value": math.nan}, {"ratio": 0.0}, {"test_shapes": 0}])
+@pytest.mark.parametrize("change", [{"value": 66.7}, {"value": math.nan}, {"ratio": 0.0}, {"test_samples": 0}])
 def test_numbers_that_cannot_be_are_refused(change):
     with pytest.raises(InputError, match=re.escape("run/results.json: MID + quantization, lin, seed 0: ")):
         measure(TABLE_6, found([record(**change)]))
@@ -241,8 +241,8 @@ def test_the_header_says_what_was_measured_on_what():
     config = {"network": {"depth": 5, "width": 32}, "iterations": 7}
     records = [
         record(arm="MID", config={**config, "weights": "w1"}),
-        record(config={**config, "weights": "w2"}, ratio=0.05, train_shapes=1500),
-        record(config={**config, "weights": "w2", "iterations": 9}, ratio=1.0, train_shapes=9843, code="0.2"),
+        record(config={**config, "weights": "w2"}, ratio=0.05, train_samples=1500),
+        record(config={**config, "weights": "w2", "iterations": 9}, ratio=1.0, train_samples=9843, code="0.2"),
     ]
     text = report([sheet(TABLE_6, records)])
     assert "- Store: m.h5, digest d1; 50 test shapes." in text
@@ -254,9 +254,9 @@ def test_the_header_says_what_was_measured_on_what():
     assert "- Code: 0.1, 0.2." in text
 
 
-@pytest.mark.parametrize(("test_shapes", "other"), [(50, True), (2468, False)])
-def test_a_store_of_another_size_is_said_to_be_another(test_shapes, other):
-    text = report([sheet(TABLE_6, [record(test_shapes=test_shapes)])])
+@pytest.mark.parametrize(("test_samples", "other"), [(50, True), (2468, False)])
+def test_a_store_of_another_size_is_said_to_be_another(test_samples, other):
+    text = report([sheet(TABLE_6, [record(test_samples=test_samples)])])
     assert "The paper's numbers are from ModelNet40" in text
     assert ("This store is another one" in text) == other
 

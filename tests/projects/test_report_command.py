@@ -9,7 +9,7 @@ from projects.run_record import Record, append_records
 
 
 def classification(value, seed=0, **changes):
-    about = {"store": "m.h5", "digest": "d1", "train_shapes": 5, "test_shapes": 50, "task": "shape classification"}
+    about = {"store": "m.h5", "digest": "d1", "train_samples": 5, "test_samples": 50, "task": "shape classification"}
     return Record("MID", "ft", "accuracy", value, 0.01, seed, **{**about, **changes})
 
 

@@ -39,7 +39,7 @@ def test_halves_of_ellipsoids_are_learned_and_recorded(parts_path, tmp_path):
     assert 0.8 < present.value <= 1
     assert (present.metric, all_parts.metric) == ("mIoU", "mIoU, absent parts count 1")
     assert (present.task, present.protocol) == ("part segmentation", "scratch")
-    assert (present.train_shapes, present.test_shapes) == (8, 4)  # half of 12 + 4, and of 8
+    assert (present.train_samples, present.test_samples) == (8, 4)  # half of 12 + 4, and of 8
     assert (present.config["category"], present.config["categories"]) == ("tall", 2)
 
 
