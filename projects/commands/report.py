@@ -11,7 +11,7 @@ from projects.report.tables import TABLES
 
 DESCRIPTION = """\
 Lay measured runs beside the paper's tables: Markdown on the terminal and, with --out, also as files, with a CSV file
-and a picture of every table. What was not measured stays blank; results of different stores get tables of their own.
+and a picture of every table. What was not measured stays blank; results on different data get tables of their own.
 """
 EPILOG = """\
 RUN is a results.json, or a folder that is searched for them.
@@ -68,8 +68,9 @@ def _nothing(args: argparse.Namespace, records: int) -> str:
             f"--table {args.table}: none of the {records} results in {runs} belongs to it; leave --table out to see all"
         )
     return (
-        f"{runs}: none of the {records} results belongs to a table of the paper; measure classification (table 6) with "
-        "python -m projects.point_cloud.classify or part segmentation (table 7) with projects.point_cloud.segment"
+        f"{runs}: none of the {records} results belongs to a table of the paper; measure images (tables 1 to 5) with "
+        "python -m projects.image.linear_probe, classification of shapes (table 6) with projects.point_cloud.classify, "
+        "or part segmentation (table 7) with projects.point_cloud.segment"
     )
 
 

@@ -48,17 +48,18 @@ def _sheet(sheet: Sheet) -> list[str]:
 def _about(sheet: Sheet) -> list[str]:
     """What was measured on what, and how far it can be compared with the paper."""
     table, records = sheet.table, sheet.records
-    test = f"{_sizes(sheet.test_samples)} test shapes" if sheet.test_samples else f"not all {table.parts} measured yet"
+    whole = sheet.test_samples
+    test = f"{_sizes(whole)} test {table.samples}" if whole else f"not all {table.parts} measured yet"
     train = [(column, sheet.train_samples.get(column)) for column in sheet.columns]
     sizes = [f"{_sizes(numbers)} ({column_label(column)})" for column, numbers in train if numbers]
-    lines = [f"- Store: {_plain(sheet.store)}, digest {_plain(sheet.digest)[:16]}; {test}."]
+    lines = [f"- {table.data.capitalize()}: {_plain(sheet.store)}, digest {_plain(sheet.digest)[:16]}; {test}."]
     if sizes:
-        lines.append(f"- Training shapes: {', '.join(sizes)}.")
+        lines.append(f"- Training {table.samples}: {', '.join(sizes)}.")
     lines += _settings(sheet)
     lines.append(f"- Code: {_plain(', '.join(dict.fromkeys(record.code or 'not recorded' for record in records)))}.")
     comparison = f"- The paper's numbers are {table.setting} ({table.source}, table {table.number})."
-    if sheet.test_samples and sheet.test_samples != [table.test_samples]:
-        comparison += " This store is another one: compare the order of the methods, not the values."
+    if whole and whole != [table.test_samples]:
+        comparison += f" This {table.data} is another one: compare the order of the methods, not the values."
     return [*lines, comparison]
 
 
@@ -67,16 +68,27 @@ def _sizes(numbers: Sequence[int]) -> str:
 
 
 def _settings(sheet: Sheet) -> list[str]:
-    """What all records share, what those of a method share, and what varies within a method."""
+    """What all records share, what those of a method share, and what varies within a method.
+
+    Of the first metric; what a further one is measured with besides has a line of its own.
+    """
+    metrics = dict.fromkeys(block.metric for block in sheet.table.blocks)
+    groups = [[record for record in sheet.records if record.metric == metric] for metric in metrics]
+    first, *others = [group for group in groups if group]
     rows: dict[str, list] = {}
-    for record in sheet.records:
+    for record in first:
         rows.setdefault(sheet.table.place(record).row, []).append(record)
-    shared = agreeing(sheet.records, ignore=sheet.table.part)
+    shared = agreeing(first, ignore=(sheet.table.part,))
     lines = [f"- Settings of all: {_listed(shared)}."] if shared else []
     for row in sorted(rows, key=sheet.rows.index):
-        own = {k: v for k, v in agreeing(rows[row], ignore=sheet.table.part).items() if k not in shared}
+        own = {k: v for k, v in agreeing(rows[row], ignore=(sheet.table.part,)).items() if k not in shared}
         lines += [f"- {_plain(row)}: {_listed(own)}."] if own else []
-    varying = {name for records in rows.values() for name in differing(records, ignore=sheet.table.part)}
+    varying = {name for records in rows.values() for name in differing(records, ignore=(sheet.table.part,))}
+    told = {*shared, *differing(first)}
+    for records in others:
+        own = {name: value for name, value in agreeing(records).items() if name not in told}
+        lines += [f"- {_plain(records[0].metric)}: {_listed(own)}."] if own else []
+        varying |= differing(records).keys() - told
     return lines + ([f"- Vary within a method: {_plain(', '.join(sorted(varying)))}."] if varying else [])
 
 

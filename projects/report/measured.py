@@ -1,4 +1,4 @@
-"""From records to the cells of a table: mean and deviation over seeds, for every store by itself."""
+"""From records to the cells of a table: mean and deviation over seeds, for all data by itself."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table as measured on one store.
+    """A table as measured on one store, or other data.
 
     Args:
         table: the paper's.
-        records: everything that belongs to it, from this store.
+        records: everything that belongs to it, from this data.
         cells: by name of the block, row and column; only where all parts were measured.
         part_cells: by metric, row, column and part.
         notes: what the reader must know about single cells.
@@ -67,8 +67,10 @@ class Sheet:
 
     @property
     def columns(self) -> list[Column]:
-        """The paper's columns and those that were only measured; label ratios in order."""
+        """The paper's columns and those that were only measured, in the order of the table."""
         columns = list(dict.fromkeys([*self.table.columns, *(column for _, column in self._places())]))
+        if self.table.column_order is not None:
+            return sorted(columns, key=self.table.column_order)
         return columns if any(isinstance(column, str) for column in columns) else sorted(columns)
 
     def measured(self, block: Block) -> bool:
@@ -81,15 +83,15 @@ class Sheet:
 
 
 def measure(table: Table, found: Sequence[Found]) -> list[Sheet]:
-    """A table filled from records, once for every store; results of different stores are never mixed.
+    """A table filled from records, once for all data that occurs; results on different data are never mixed.
 
     Raises:
         InputError: a record that belongs to the table holds a number that cannot be.
     """
-    stores: dict[str, list[Placed]] = defaultdict(list)
+    digests: dict[str, list[Placed]] = defaultdict(list)
     for item in place_records(table, found):
-        stores[item.record.digest].append(item)
-    return [_sheet(table, stores[digest]) for digest in sorted(stores, key=lambda d: (stores[d][0].record.store, d))]
+        digests[item.record.digest].append(item)
+    return [_sheet(table, digests[d]) for d in sorted(digests, key=lambda d: (digests[d][0].record.store, d))]
 
 
 def _sheet(table: Table, placed: Sequence[Placed]) -> Sheet:

@@ -33,7 +33,7 @@ def place_records(table: Table, found: Sequence[Found]) -> list[Placed]:
     for item in found:
         place = table.place(item.record)
         if place is not None:
-            _check(item)
+            _check(item, table.samples)
             placed.append(Placed(place, item.record, item.path))
     return placed
 
@@ -59,7 +59,7 @@ def one_per_seed(table: Table, placed: Sequence[Placed]) -> tuple[list[Placed], 
         if len(distinct) == 1:
             counted.append(items[0])
         else:
-            names = differing((item.record for item in items), ignore=table.part)
+            names = differing((item.record for item in items), ignore=(table.part,))
             rivals[items[0].place.row, tuple(names)] += distinct.values()
     notes = [_rivals_note(table, row, names, items) for (row, names), items in rivals.items()]
     return counted, notes + _mixed_seeds_notes(table, counted)
@@ -78,7 +78,7 @@ def seeds_in_words(seeds: Sequence[int]) -> str:
 
 
 def _rivals_note(table: Table, row: str, names: Sequence[str], items: Sequence[Placed]) -> str:
-    values = differing((item.record for item in items), ignore=table.part)
+    values = differing((item.record for item in items), ignore=(table.part,))
     listed = ", ".join(f"{name} ({' / '.join(values[name])})" for name in names)
     why = f"differ in {listed}" if names else "have the same settings but not the same value"
     where = " and ".join(dict.fromkeys(str(item.path) for item in items))
@@ -96,7 +96,7 @@ def _mixed_seeds_notes(table: Table, counted: Sequence[Placed]) -> list[str]:
         cells[item.place, item.record.metric].append(item)
     mixed = defaultdict(list)
     for items in cells.values():
-        names = differing((item.record for item in items), ignore=table.part)
+        names = differing((item.record for item in items), ignore=(table.part, *table.of_seed))
         if names:
             mixed[items[0].place.row, tuple(names)] += items
     return [
@@ -105,7 +105,7 @@ def _mixed_seeds_notes(table: Table, counted: Sequence[Placed]) -> list[str]:
     ]
 
 
-def _check(item: Found) -> None:
+def _check(item: Found, samples: str) -> None:
     record = item.record
     wrong = None
     if not 0 <= record.value <= 1:
@@ -113,6 +113,6 @@ def _check(item: Found) -> None:
     elif not 0 < record.ratio <= 1:
         wrong = f"label ratio {record.ratio} is not in (0, 1]"
     elif record.test_samples < 1:
-        wrong = f"{record.test_samples} test shapes"
+        wrong = f"{record.test_samples} test {samples}"
     if wrong:
         raise InputError(f"{item.path}: {record.arm}, {record.protocol}, seed {record.seed}: {wrong}; measure it again")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from projects.report.colours import COLOURS, MARKERS
+from projects.report.dot_plot import draw_dots
 from projects.report.measured import Sheet
 from projects.report.table import Block, Column, column_label
 from projects.whole_file import whole_file
@@ -14,10 +16,6 @@ from projects.whole_file import whole_file
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-COLOURS = ("#0072B2", "#D55E00", "#000000", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-"""Told apart by colour-blind readers, too (Okabe and Ito), without their yellow, which is too light for lines."""
-MARKERS = "osD^vPX"
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,13 @@ def save_png(sheet: Sheet, path: Path) -> None:
 
 
 def draw(sheet: Sheet) -> Figure:
-    """The picture as a matplotlib figure: a row of panels for every metric, a column for every protocol.
+    """The picture as a matplotlib figure: lines along columns that have an order, dots otherwise."""
+    in_order = sheet.table.column_order is not None or not isinstance(sheet.columns[0], str)
+    return draw_lines(sheet) if in_order else draw_dots(sheet)
+
+
+def draw_lines(sheet: Sheet) -> Figure:
+    """A row of panels for every metric, a column for every protocol.
 
     A method has one colour in all panels; what has no protocol, such as "Scratch", is drawn in all of them.
     """
@@ -130,7 +134,7 @@ def _draw_line(axes: Axes, line: Series, columns: list[Column], colour: str, mar
 
 
 def _places(columns: list[Column], all_columns: list[Column]) -> list[float]:
-    """Positions on the axis: label ratios by their value, names one after another."""
+    """Positions on the axis: label ratios by their value, other columns one after another."""
     return [all_columns.index(column) if isinstance(column, str) else 100 * column for column in columns]
 
 

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from projects.run_record import Record
 
 
-def differing(records: Iterable[Record], *, ignore: str = "") -> dict[str, list[str]]:
+def differing(records: Iterable[Record], *, ignore: Collection[str] = ()) -> dict[str, list[str]]:
     """Settings that are not the same in all records, with the values that occur, in words and in order.
 
     Args:
         records: what to compare.
-        ignore: a setting to leave out.
+        ignore: settings to leave out.
     """
     return {name: values for name, values in _occurring(records, ignore).items() if len(values) > 1}
 
 
-def agreeing(records: Iterable[Record], *, ignore: str = "") -> dict[str, str]:
+def agreeing(records: Iterable[Record], *, ignore: Collection[str] = ()) -> dict[str, str]:
     """Settings that are the same in all records, with their values in words."""
     return {name: values[0] for name, values in _occurring(records, ignore).items() if len(values) == 1}
 
 
-def _occurring(records: Iterable[Record], ignore: str) -> dict[str, list[str]]:
+def _occurring(records: Iterable[Record], ignore: Collection[str]) -> dict[str, list[str]]:
     settings = [{"arm": record.arm, **dict(_flat(record.config))} for record in records]
-    names = dict.fromkeys(name for one in settings for name in one if name != ignore)
+    names = dict.fromkeys(name for one in settings for name in one if name not in ignore)
     return {name: list(dict.fromkeys(_words(one.get(name)) for one in settings)) for name in names}
 
 

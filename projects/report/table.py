@@ -38,7 +38,7 @@ class Block:
     Args:
         name: heading, as in the paper.
         metric: metric of the records that it is made from.
-        combine: value of a cell from the values of its parts, (P,) in [0, 1], and their test shapes, (P,) counts.
+        combine: value of a cell from the values of its parts, (P,) in [0, 1], and their test samples, (P,) counts.
         paper: the paper's numbers in percent: for every row, one per column of the table; None where it has none.
         about: a sentence for the reader.
     """
@@ -58,12 +58,17 @@ class Table:
         number: of the table, "6".
         title: what it compares.
         setting: data and network of the paper's numbers, as the end of a sentence "The paper's numbers are …".
-        test_samples: size of the paper's test split.
+        test_samples: size of the paper's test split, in ``samples``.
         columns: the paper's columns, in order.
         blocks: its metrics; the first one has all of the paper's rows.
         locate: the place of a record whose metric is that of a block, or None for a record of another kind.
         part, parts: what a cell is made of, singular (as in the configuration of a record) and plural; "" for a cell
             of one record.
+        samples: what is counted: "shapes", "images".
+        data: what they come in: "store"; "data" for other kinds.
+        column_order: where a column stands among the others; without, label ratios stand by size, and names as they
+            come.
+        of_seed: settings that every seed has its own of, by their names in the report.
         source: where the numbers are from.
     """
 
@@ -76,6 +81,10 @@ class Table:
     locate: Callable[[Record], Place | None]
     part: str = ""
     parts: str = ""
+    samples: str = "shapes"
+    data: str = "store"
+    column_order: Callable[[Column], float] | None = None
+    of_seed: tuple[str, ...] = ()
     source: str = "Wu et al., Randomized Quantization, ICCV 2023"
 
     @property
@@ -98,8 +107,8 @@ def mean_over_parts(values: Sequence[float], sizes: Sequence[int]) -> float:
     return sum(values) / len(values)
 
 
-def mean_over_shapes(values: Sequence[float], sizes: Sequence[int]) -> float:
-    """Every test shape counts the same."""
+def mean_over_samples(values: Sequence[float], sizes: Sequence[int]) -> float:
+    """Every test sample counts the same."""
     return sum(value * size for value, size in zip(values, sizes, strict=True)) / sum(sizes)
 
 

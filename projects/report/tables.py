@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from projects.report.table1 import TABLE_1
+from projects.report.table2 import TABLE_2
+from projects.report.table3 import TABLE_3
+from projects.report.table4 import TABLE_4
+from projects.report.table5 import TABLE_5
 from projects.report.table6 import TABLE_6
 from projects.report.table7 import TABLE_7
 
-TABLES = {table.number: table for table in (TABLE_6, TABLE_7)}
+TABLES = {table.number: table for table in (TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6, TABLE_7)}

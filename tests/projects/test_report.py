@@ -360,5 +360,6 @@ def test_columns_may_be_data_sets_instead_of_label_ratios(tmp_path):
     rows = grid(report([result]), "accuracy")
     assert rows[0] == ["", "", "NS", "US8K", "VF"]
     assert rows[-1] == ["", "measured", "", "50.0 (1)", "60.0 (1)"]
-    (axes,) = draw(result).axes
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["NS", "US8K", "VF"]
+    panels = draw(result).axes
+    assert [axes.get_title() for axes in panels] == ["NS", "US8K", "VF"]
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == ["BYOL-A", "Ours"]
