@@ -9,7 +9,7 @@ import sys
 
 from pcrq import __version__
 from pcrq.errors import InputError
-from projects.commands import embed, export, info, prep, probe, quickstart, report, view
+from projects.commands import embed, export, figure, info, prep, probe, quickstart, report, view
 
 DESCRIPTION = "Self-supervised learning by randomized quantization, above all on 3D shapes."
 EPILOG = """\
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pcrq {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (quickstart, prep, info, view, probe, embed, export, report):
+    for command in (quickstart, prep, info, view, probe, embed, export, report, figure):
         command.register(commands)
     return parser
 

@@ -1,4 +1,4 @@
-"""Pictures in the manner of the paper's figures 4 and 6: quantized images, and views beside those of colour jitter."""
+"""Pictures of quantized images; figures 4 and 6 of the paper among them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ _CELL = 2.0  # inches along each side of an image
 _GAP = 0.06
 _TITLE = 0.3
 _DPI = 120
+_LARGEST = (
+    240  # pixels along each side of a cell; a larger image is made smaller before it is quantized, as in training
+)
 
 
 def figure_bins(images: Sequence[Image.Image], path: str | Path, *, bins: Sequence[int] = PAPER_BINS) -> None:
@@ -38,6 +41,28 @@ def figure_bins(images: Sequence[Image.Image], path: str | Path, *, bins: Sequen
         pixels = _pixels(image)
         uniform = [randomized_quantize(pixels, n, random_edges=False, random_values=False) for n in bins]
         rows.append([pixels, *uniform])
+    _save(rows, ["original", *(f"{n} bins" for n in bins)], path)
+
+
+def figure_draws(
+    images: Sequence[Image.Image], path: str | Path, *, bins: Sequence[int] = (8, 8, 8), seed: int = 0
+) -> None:
+    """Images beside draws of randomized quantization.
+
+    Args:
+        images: in mode "RGB", a row for each.
+        path: the PNG file to write.
+        bins: of the columns after the original; a number that comes again is drawn again.
+        seed: of the draws.
+
+    Raises:
+        InputError: there is no image, or ``path`` cannot be written.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for image in images:
+        pixels = _pixels(image)
+        rows.append([pixels, *(randomized_quantize(pixels, n, generator=generator) for n in bins)])
     _save(rows, ["original", *(f"{n} bins" for n in bins)], path)
 
 
@@ -70,8 +95,10 @@ def figure_views(
 
 
 def _pixels(image: Image.Image) -> torch.Tensor:
-    """(3, H, W) float32 in [0, 1]: the central square."""
+    """(3, S, S) float32 in [0, 1]: the central square."""
     square = v2.functional.center_crop(image, [min(image.size)])
+    if square.width > _LARGEST:
+        square = square.resize((_LARGEST, _LARGEST), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).float() / 255
 
 

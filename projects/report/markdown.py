@@ -34,9 +34,9 @@ def report(sheets: Sequence[Sheet], unused: str = "", pictures: Sequence[str] = 
 
 def _sheet(sheet: Sheet) -> list[str]:
     table = sheet.table
-    lines = [f"## Table {table.number}, {table.title}: {_plain(sheet.store)}", "", *_about(sheet), ""]
+    lines = [f"## Table {table.number}, {table.title}: {plain(sheet.store)}", "", *_about(sheet), ""]
     if sheet.notes:
-        lines += ["Notes:", "", *(f"- {_plain(note)}" for note in sheet.notes), ""]
+        lines += ["Notes:", "", *(f"- {plain(note)}" for note in sheet.notes), ""]
     for block in table.blocks:
         if block.paper or sheet.measured(block):
             lines += [f"### {block.name}", ""]
@@ -52,11 +52,11 @@ def _about(sheet: Sheet) -> list[str]:
     test = f"{_sizes(whole)} test {table.samples}" if whole else f"not all {table.parts} measured yet"
     train = [(column, sheet.train_samples.get(column)) for column in sheet.columns]
     sizes = [f"{_sizes(numbers)} ({column_label(column)})" for column, numbers in train if numbers]
-    lines = [f"- {table.data.capitalize()}: {_plain(sheet.store)}, digest {_plain(sheet.digest)[:16]}; {test}."]
+    lines = [f"- {table.data.capitalize()}: {plain(sheet.store)}, digest {plain(sheet.digest)[:16]}; {test}."]
     if sizes:
         lines.append(f"- Training {table.samples}: {', '.join(sizes)}.")
     lines += _settings(sheet)
-    lines.append(f"- Code: {_plain(', '.join(dict.fromkeys(record.code or 'not recorded' for record in records)))}.")
+    lines.append(f"- Code: {plain(', '.join(dict.fromkeys(record.code or 'not recorded' for record in records)))}.")
     comparison = f"- The paper's numbers are {table.setting} ({table.source}, table {table.number})."
     if whole and whole != [table.test_samples]:
         comparison += f" This {table.data} is another one: compare the order of the methods, not the values."
@@ -82,14 +82,14 @@ def _settings(sheet: Sheet) -> list[str]:
     lines = [f"- Settings of all: {_listed(shared)}."] if shared else []
     for row in sorted(rows, key=sheet.rows.index):
         own = {k: v for k, v in agreeing(rows[row], ignore=(sheet.table.part,)).items() if k not in shared}
-        lines += [f"- {_plain(row)}: {_listed(own)}."] if own else []
+        lines += [f"- {plain(row)}: {_listed(own)}."] if own else []
     varying = {name for records in rows.values() for name in differing(records, ignore=(sheet.table.part,))}
     told = {*shared, *differing(first)}
     for records in others:
         own = {name: value for name, value in agreeing(records).items() if name not in told}
-        lines += [f"- {_plain(records[0].metric)}: {_listed(own)}."] if own else []
+        lines += [f"- {plain(records[0].metric)}: {_listed(own)}."] if own else []
         varying |= differing(records).keys() - told
-    return lines + ([f"- Vary within a method: {_plain(', '.join(sorted(varying)))}."] if varying else [])
+    return lines + ([f"- Vary within a method: {plain(', '.join(sorted(varying)))}."] if varying else [])
 
 
 def _listed(settings: dict[str, str]) -> str:
@@ -99,7 +99,7 @@ def _listed(settings: dict[str, str]) -> str:
         group, _, last = name.rpartition(".")
         groups.setdefault(group, []).append(f"{last} {value}")
     listed = {group: ", ".join(own) for group, own in groups.items() if own}
-    return _plain("; ".join(f"{group}: {own}" if group else own for group, own in listed.items()))
+    return plain("; ".join(f"{group}: {own}" if group else own for group, own in listed.items()))
 
 
 def _block(sheet: Sheet, block: Block) -> list[str]:
@@ -112,8 +112,8 @@ def _block(sheet: Sheet, block: Block) -> list[str]:
             lines.append([name, "paper", *("" if n is None else f"{n:.1f}" for n in numbers)])
             name = ""
         if row in block.paper or _any_cell(sheet, block, row=row):
-            lines.append([name, "measured", *(_cell(sheet.cells.get((block.name, row, c))) for c in columns)])
-    return _grid(lines, words=2)
+            lines.append([name, "measured", *(cell_in_words(sheet.cells.get((block.name, row, c))) for c in columns)])
+    return grid(lines, words=2)
 
 
 def _any_cell(sheet: Sheet, block: Block, *, row: str | None = None, column: Column | None = None) -> bool:
@@ -132,21 +132,22 @@ def _parts(sheet: Sheet) -> list[str]:
     rows = [row for row in sheet.rows if any((r, c) == (row, best) for r, c, _ in measured)]
     lines = [[sheet.table.part, *rows]]
     for part in sorted({part for _, column, part in measured if column == best}):
-        lines.append([part, *(_cell(sheet.part_cells.get((metric, row, best, part))) for row in rows)])
+        lines.append([part, *(cell_in_words(sheet.part_cells.get((metric, row, best, part))) for row in rows)])
     heading = f"### {metric} of every {sheet.table.part}, {column_label(best)}"
-    return [heading, "", "Measured; the paper does not give these.", "", *_grid(lines, words=1), ""]
+    return [heading, "", "Measured; the paper does not give these.", "", *grid(lines, words=1), ""]
 
 
-def _cell(cell: Cell | None) -> str:
+def cell_in_words(cell: Cell | None) -> str:
+    """Mean, deviation and number of seeds; "" for what was not measured."""
     if cell is None:
         return ""
     deviation = "" if cell.deviation is None else f" ± {cell.deviation:.1f}"
     return f"{cell.mean:.1f}{deviation} ({cell.seeds})"
 
 
-def _grid(lines: Sequence[Sequence[str]], *, words: int) -> list[str]:
+def grid(lines: Sequence[Sequence[str]], *, words: int) -> list[str]:
     """A Markdown table with aligned bars; the first columns hold words, the others numbers."""
-    lines = [[_plain(text).replace("|", "\\|") for text in line] for line in lines]
+    lines = [[plain(text).replace("|", "\\|") for text in line] for line in lines]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     rule = ["-" * width if i < words else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
     rows = []
@@ -157,6 +158,6 @@ def _grid(lines: Sequence[Sequence[str]], *, words: int) -> list[str]:
     return rows
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """One line that a terminal shows as it is, whatever a results file holds."""
     return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -6,10 +6,12 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from PIL import Image, ImageShow
 
 from octree.shape_store import Shape, ShapeStoreWriter
 from projects.cli import main
@@ -147,6 +149,78 @@ def test_mistakes_are_one_line_with_what_to_do(words, message, capsys):
     assert error.startswith("pcrq: error: ")
     assert error.count("\n") == 1
     assert re.search(message, error)
+
+
+# Images
+
+
+@pytest.fixture(scope="module")
+def photo(folder):
+    """An image of 300×200 pixels, beside one that is cut short."""
+    ramp = np.linspace(0, 255, 300)[None, :, None] * np.linspace(0.2, 1, 200)[:, None, None]
+    Image.fromarray((ramp * (1, 0.8, 0.5)).astype(np.uint8)).save(folder / "photo.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "photo.jpg").read_bytes()[:1500])
+    return "photo.jpg"
+
+
+def panels(path, count: int) -> list[np.ndarray]:
+    """The middles of the panels of a picture of an image, (100, 100, 3) each."""
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    width, row = pixels.shape[1] / count, 36 + (pixels.shape[0] - 36) // 2
+    middles = [int((column + 0.5) * width) for column in range(count)]
+    return [pixels[row - 50 : row + 50, middle - 50 : middle + 50] for middle in middles]
+
+
+def test_an_image_is_shown_beside_draws_with_the_papers_bins(photo, tmp_path, capsys):
+    assert main(["view", photo, "--save", str(tmp_path / "draws.png")]) == 0
+    assert capsys.readouterr().out == f"wrote {tmp_path / 'draws.png'}\n"
+    original, *draws = panels(tmp_path / "draws.png", 4)
+    colours = [len(np.unique(panel.reshape(-1, 3), axis=0)) for panel in (*draws, original)]
+    assert max(colours[:3]) < 100 < colours[3]
+    assert len({draw.tobytes() for draw in draws}) == 3
+
+
+def test_bins_and_seed_of_an_image(photo, tmp_path):
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        main(["view", photo, "--bins", "2", "30", "--seed", seed, "--save", str(tmp_path / f"{name}.png")])
+    first, again, other = ((tmp_path / f"{name}.png").read_bytes() for name in "abc")
+    assert first == again != other
+    _, few, many = panels(tmp_path / "a.png", 3)
+    assert len(np.unique(few.reshape(-1, 3), axis=0)) <= 2**3 < len(np.unique(many.reshape(-1, 3), axis=0))
+
+
+def test_an_image_is_shown_where_there_is_a_screen(photo, monkeypatch):
+    shown = []
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(ImageShow, "show", lambda image: shown.append(image.size) or True)
+    assert main(["view", photo]) == 0
+    assert len(shown) == 1
+    monkeypatch.setattr(ImageShow, "show", lambda image: False)
+    assert main(["view", photo]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["cut.jpg", "--save", "x.png"], r"cut\.jpg: damaged \(image file is truncated"),
+        (["gone.jpg", "--save", "x.png"], r"gone\.jpg: No such file"),
+        (["photo.jpg", "--save", "x.html"], r"--save x\.html: name a \.png file \(a picture\)$"),
+        (["photo.jpg", "--save", "x.png", "--title", "T"], r"--title: is for shapes"),
+        (["photo.jpg", "--save", "x.png", "--points", "9"], r"--points: is for shapes"),
+        (["photo.jpg", "--save", "x.png", "--bins", "0"], r"--bins 0: .*8 for images"),
+        (["store.h5:photo.jpg", "--save", "x.png"], r"no shape has the id 'photo\.jpg'"),
+        pytest.param(
+            ["photo.jpg"],
+            r"no screen.*add --save picture\.png$",
+            marks=pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there is always a screen"),
+        ),
+    ],
+)
+def test_mistakes_with_images_are_one_line(photo, words, message, capsys):
+    assert main(["view", *words]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and re.search(message, error.strip())
+    assert not Path("x.png").exists()
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there is always a screen")

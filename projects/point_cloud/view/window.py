@@ -63,12 +63,15 @@ def side_by_side(clouds: Sequence[Cloud]) -> tuple[np.ndarray, np.ndarray]:
     return points.astype(np.float64), np.concatenate([cloud.colours for cloud in clouds]).astype(np.float64)
 
 
-def require_screen() -> None:
+def require_screen(instead: str = "--save picture.png or --save page.html") -> None:
     """Make sure that a window can appear; without a screen Open3D would draw unseen and wait for ever.
+
+    Args:
+        instead: what the error advises to add to the command.
 
     Raises:
         InputError: there is no screen.
     """
     if sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         return
-    raise InputError("there is no screen for a window here; add --save picture.png or --save page.html")
+    raise InputError(f"there is no screen for a window here; add {instead}")

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pcrq.errors import InputError
-from projects.image.figures import figure_bins, figure_views
+from projects.image.figures import figure_bins, figure_draws, figure_views
 from projects.image.sources import BuiltinImages
 
 
@@ -41,6 +41,25 @@ def test_the_same_seed_draws_the_same_picture(tmp_path, images):
         figure_views(images[:1], tmp_path / f"{name}.png", views=1, seed=seed)
     first, again, other = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in "abc")
     assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_draws_stand_beside_their_original(tmp_path, images):
+    figure_draws(images, tmp_path / "draws.png", bins=(2, 8, 8), seed=3)
+    for original, few, many, again in cells(tmp_path / "draws.png", 2, 4):
+        colours = [len(np.unique(cell.reshape(-1, 3), axis=0)) for cell in (few, many, original)]
+        assert colours == sorted(colours) and colours[0] <= 2**3
+        assert not np.array_equal(many, again)
+
+
+def test_a_photo_is_made_smaller_before_it_is_quantized(tmp_path):
+    """As in training; its noise would hide the bins, and a row of large photos would fill the memory."""
+    rng = np.random.default_rng(0)
+    photo = Image.fromarray(rng.integers(0, 256, (960, 1200, 3), np.uint8))
+    small = photo.crop((120, 0, 1080, 960)).resize((240, 240), Image.Resampling.BICUBIC)
+    for name, image in (("photo", photo), ("small", small)):
+        figure_bins([image], tmp_path / f"{name}.png", bins=(2,))
+    first, second = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("photo", "small"))
+    assert np.array_equal(first, second)
 
 
 def test_bad_input_leaves_no_file(tmp_path, images):
