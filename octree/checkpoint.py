@@ -29,7 +29,7 @@ def describe(network: MIDNet, pretraining: dict | None = None) -> dict:
     return {"version": 1, "config": network.hyper_parameters(), "pretraining": dict(pretraining or {})}
 
 
-def weights_digest(network: MIDNet) -> str:
+def weights_digest(network: torch.nn.Module) -> str:
     """A fingerprint of a network's weights and statistics, equal for equal ones."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):

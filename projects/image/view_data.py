@@ -91,6 +91,15 @@ class ViewData(Dataset[tuple[Tensor, int]]):
             log.warning("%s; another image takes its place", error)
 
 
+def log_refusals(data: ViewData, named: int = 20) -> None:
+    """Log how many images of this process could not be read, and the first of them with the reasons."""
+    refusals = data.refusals()
+    for refusal in refusals[:named]:
+        log.warning("not read: %s: %s", refusal.name, refusal.reason)
+    if refusals:
+        log.warning("%d of the %d images of %s could not be read", len(refusals), len(data), data.source.name)
+
+
 class EpochKeys(Sampler[tuple[int, int]]):
     """The indices of a sampler, each with the epoch, as :class:`ViewData` takes them.
 

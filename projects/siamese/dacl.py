@@ -30,6 +30,8 @@ class DACL(Rival):
         InputError: ``alpha`` is not in (0.5, 1], or (from the forward pass) a sample is alone in its batch.
     """
 
+    name = "DACL"
+
     def __init__(self, alpha: float = 0.9):
         super().__init__()
         if not 0.5 < alpha <= 1:

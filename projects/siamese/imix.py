@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class IMix(Rival):
     """i-Mix, in both directions: under MoCo v3 a cross-entropy with mixed labels, under BYOL mixed distances."""
 
+    name = "i-Mix"
+
     def forward(
         self,
         framework: SiameseFramework,

@@ -37,6 +37,8 @@ class MSF(Rival):
             its projections have another size, or the joint batch does not fit into the memory.
     """
 
+    name = "MSF"
+
     def __init__(self, out: int = 256, memory: int = 128_000, neighbours: int = 5):
         super().__init__()
         if not 1 <= neighbours <= memory:

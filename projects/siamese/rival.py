@@ -18,6 +18,9 @@ class Rival(nn.Module):
     depends on the framework; so one rival fits MoCo v3 and BYOL. It draws random numbers from the generator only.
     """
 
+    name: str
+    """As the paper calls it."""
+
     def forward(
         self,
         framework: SiameseFramework,

@@ -42,6 +42,8 @@ class SSQL(Rival):
         InputError: a range is empty or outside 2 to 24, or (from the forward pass) the encoder has no activation layer.
     """
 
+    name = "SSQL"
+
     def __init__(self, weight_bits: tuple[int, int] = (2, 8), activation_bits: tuple[int, int] = (4, 8)):
         super().__init__()
         for name, (low, high) in {"weight_bits": weight_bits, "activation_bits": activation_bits}.items():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import lightning.pytorch as pl
 import numpy as np
 import torch
@@ -13,11 +11,10 @@ from octree.knn import knn_accuracy
 from octree.midnet import MIDNet
 from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
+from projects.accuracy_callback import AccuracyCallback
 
-_log = logging.getLogger(__name__)
 
-
-class KNNAccuracy(pl.Callback):
+class KNNAccuracy(AccuracyCallback):
     """Log ``knn_accuracy`` before training and after every few epochs.
 
     The gallery is the training shapes. Shapes of the splits "val" and "test" are classified by it; a store without
@@ -33,33 +30,17 @@ class KNNAccuracy(pl.Callback):
     """
 
     def __init__(self, every_n_epochs: int = 10, neighbours: int = 5, shapes: int = 5000):
-        if every_n_epochs < 0 or neighbours < 1 or shapes < 2:
-            raise InputError(
-                f"knn every {every_n_epochs} epochs, {neighbours} neighbours, {shapes} shapes: choose numbers of at "
-                "least 0, 1 and 2"
-            )
-        self.every_n_epochs, self.neighbours, self.shapes = every_n_epochs, neighbours, shapes
+        super().__init__(every_n_epochs)
+        if neighbours < 1 or shapes < 2:
+            raise InputError(f"knn {neighbours} neighbours, {shapes} shapes: choose at least 1 and 2")
+        self.neighbours, self.shapes = neighbours, shapes
 
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Measure the untrained network, for comparison."""
-        if trainer.global_step == 0 and self.every_n_epochs:
-            self._measure(trainer, module, epoch=0)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Measure after every ``every_n_epochs`` epochs and after the last one."""
-        epoch = trainer.current_epoch + 1
-        if self.every_n_epochs and (epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs):
-            self._measure(trainer, module, epoch)
-
-    def _measure(self, trainer: pl.Trainer, module: pl.LightningModule, epoch: int) -> None:
+    def measure(self, trainer: pl.Trainer, module: pl.LightningModule) -> float | None:
+        """The accuracy on the data of the run, None where no shape has a category."""
         data = trainer.datamodule
-        if not trainer.is_global_zero or (data.store.category[data.indices] < 0).all():
-            return
-        accuracy = store_knn_accuracy(module.network, data.store, data.indices, self.neighbours, self.shapes)
-        for logger in trainer.loggers:
-            logger.log_metrics({"knn_accuracy": accuracy, "epoch": epoch}, step=trainer.global_step)
-        trainer.progress_bar_metrics["knn_accuracy"] = accuracy
-        _log.info("epoch %d: kNN accuracy %.1f %%", epoch, 100 * accuracy)
+        if (data.store.category[data.indices] < 0).all():
+            return None
+        return store_knn_accuracy(module.network, data.store, data.indices, self.neighbours, self.shapes)
 
 
 def store_knn_accuracy(

@@ -1,0 +1,74 @@
+"""What the evaluations of encoders write into run records."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from projects.image.augmentation import Augmentation
+from projects.image.sources import ImageSource
+from projects.run_record import Record, append_records, code_version, known_records
+
+UNTRAINED = "untrained"
+
+
+def arm_name(pretraining: Mapping[str, Any]) -> str:
+    """What the report calls a pretraining: "RRC+RQ", "CR + i-Mix", "MSF"; "untrained" where there was none.
+
+    Args:
+        pretraining: plain values as a checkpoint has them, with "augmentation" and "rival".
+    """
+    if not pretraining.get("augmentation"):
+        return UNTRAINED
+    augmentation, rival = Augmentation(**pretraining["augmentation"]).name, pretraining.get("rival", "")
+    return augmentation if rival in ("", augmentation) else f"{augmentation} + {rival}"
+
+
+def record_evaluation(
+    folder: Path,
+    values: Mapping[str, float],
+    *,
+    arm: str,
+    protocol: str,
+    seed: int,
+    train: ImageSource,
+    test: ImageSource,
+    config: dict[str, Any],
+    seconds: float,
+) -> Path:
+    """Append what was measured to the results of a run; what is recorded already is not recorded again.
+
+    Args:
+        folder: of the run.
+        values: by the name of the metric, in [0, 1].
+        arm, protocol, seed, config, seconds: as for :class:`projects.run_record.Record`.
+        train, test: the labelled images.
+
+    Returns:
+        The results file.
+    """
+    results = folder / "results.json"
+    records = [
+        Record(
+            arm=arm,
+            protocol=protocol,
+            metric=metric,
+            value=value,
+            ratio=1.0,
+            seed=seed,
+            store=test.name,
+            digest=hashlib.sha256(f"{train.digest}\n{test.digest}".encode()).hexdigest(),
+            train_samples=len(train),
+            test_samples=len(test),
+            task="image classification",
+            config=config,
+            seconds=round(seconds, 1),
+            code=code_version(),
+        )
+        for metric, value in values.items()
+    ]
+    known = known_records(results)
+    append_records(results, [record for record in records if record.key not in known])
+    return results
