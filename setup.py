@@ -44,6 +44,8 @@ setup(
         "jsonargparse[signatures]>=4.33",
         "lightly>=1.6",  # earlier ones ask a server for their latest version when they are imported
         "pyyaml>=6",
+        "librosa>=0.10",
+        "soundfile>=0.12",
         "matplotlib>=3.8",
         "pillow>=10.1",
     ],
