@@ -23,10 +23,8 @@ file under the final name is complete; the digest lets :meth:`ShapeStore.verify`
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +32,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from octree.store_file import SPLITS, StoreFile, StoreFileWriter
 from pcrq.errors import InputError
 
 FORMAT = "pcrq-shapes"
 VERSION = 1
-SPLITS = ("train", "val", "test", "")
 _CHUNK = 4096  # points: about 50 KB of coordinates, close to the size of one shape
-_TEXT = h5py.string_dtype("utf-8")
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Shape:
     index: int = -1
 
 
-class ShapeStoreWriter:
+class ShapeStoreWriter(StoreFileWriter):
     """Write shapes one after another into a new store; a context manager.
 
     The file appears under ``path`` only when the block ends without an exception, replacing an older one.
@@ -88,6 +85,8 @@ class ShapeStoreWriter:
         InputError: the folder of ``path`` does not exist, or (from :meth:`append`) a shape does not fit.
     """
 
+    FORMAT, VERSION = FORMAT, VERSION
+
     def __init__(
         self,
         path: str | Path,
@@ -98,17 +97,11 @@ class ShapeStoreWriter:
         source: str = "",
         parameters: dict | None = None,
     ):
-        self.path = Path(path)
-        if not self.path.parent.is_dir():
-            raise InputError(f"{self.path}: the folder {self.path.parent} does not exist; create it first")
-        self.classes = list(classes)
+        super().__init__(path, classes=classes, source=source, parameters=parameters)
         self.parts = None if parts is None else list(parts)
         self.patches = patches
-        self._about = {"source": source, "parameters": json.dumps(parameters or {}, sort_keys=True)}
-        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.writing")
 
-    def __enter__(self) -> ShapeStoreWriter:
-        self._file = h5py.File(self._temporary, "w", track_order=False)
+    def _begin(self) -> None:
         columns = {"points": (3, "<f4"), "normals": (3, "i1")}
         if self.parts is not None:
             columns["labels"] = (None, "u1")
@@ -118,10 +111,6 @@ class ShapeStoreWriter:
             tail = () if width is None else (width,)
             self._file.create_dataset(name, (0, *tail), dtype, maxshape=(None, *tail), chunks=(_CHUNK, *tail))
         self._columns = list(columns)
-        self._offsets, self._rows = [0], []
-        self._digest = hashlib.sha256()
-        self._ids: set[str] = set()
-        return self
 
     def append(self, shape: Shape) -> None:
         """Add one shape at the end.
@@ -130,51 +119,30 @@ class ShapeStoreWriter:
             InputError: an array has the wrong length or range, a value is not finite, or the id is taken.
         """
         arrays = _encode(shape, self._columns)
-        if shape.id in self._ids:
-            raise InputError(f"{self.path}: the shape id {shape.id!r} occurs twice; ids must be unique")
-        if not -1 <= shape.category < len(self.classes):
-            raise InputError(f"{shape.id}: category {shape.category} is not one of {len(self.classes)} classes")
         if self.parts is not None and int(arrays["labels"].max()) >= len(self.parts):
             raise InputError(f"{shape.id}: part label {arrays['labels'].max()} is not one of {len(self.parts)} parts")
-        self._ids.add(shape.id)
-        start, stop = self._offsets[-1], self._offsets[-1] + len(arrays["points"])
+        self._claim(shape.id, shape.category)
         for name, array in arrays.items():
-            self._file[name].resize(stop, axis=0)
-            self._file[name][start:stop] = array
-        self._offsets.append(stop)
+            self._extend(name, array)
+        self._offsets.append(self._offsets[-1] + len(arrays["points"]))
         row = (shape.category, shape.id, shape.split, tuple(map(float, shape.center)), float(shape.radius))
         self._rows.append(row)
         self._digest.update(_shape_digest(arrays, *row))
-
-    def __exit__(self, kind, error, traceback) -> None:
-        try:
-            if kind is None:
-                self._finish()
-        finally:
-            self._file.close()
-            if kind is not None:
-                self._temporary.unlink(missing_ok=True)
-        if kind is None:
-            with self._temporary.open("r+b") as written:
-                os.fsync(written.fileno())
-            self._temporary.replace(self.path)
 
     def _finish(self) -> None:
         file, rows = self._file, self._rows
         file["shapes/offsets"] = np.asarray(self._offsets, "<i8")
         file["shapes/category"] = np.asarray([row[0] for row in rows], "<i4")
         for column, name in ((1, "id"), (2, "split")):
-            file.create_dataset(f"shapes/{name}", (len(rows),), _TEXT, data=[row[column] for row in rows])
+            self._write_names(f"shapes/{name}", [row[column] for row in rows])
         file["shapes/center"] = np.asarray([row[3] for row in rows], "<f4").reshape(-1, 3)
         file["shapes/radius"] = np.asarray([row[4] for row in rows], "<f4")
-        file.create_dataset("classes", (len(self.classes),), _TEXT, data=self.classes)
+        self._write_names("classes", self.classes)
         if self.parts is not None:
-            file.create_dataset("parts", (len(self.parts),), _TEXT, data=self.parts)
-        file.attrs.update(format=FORMAT, version=VERSION, digest=self._digest.hexdigest(), **self._about)
-        file.attrs["complete"] = True
+            self._write_names("parts", self.parts)
 
 
-class ShapeStore:
+class ShapeStore(StoreFile):
     """Random access to the shapes of a store.
 
     Opening reads the small per-shape tables; points are read on demand. The object can be sent to worker
@@ -187,36 +155,14 @@ class ShapeStore:
         InputError: the file is missing, damaged, unfinished, of another kind or of a newer version.
     """
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self._handle: tuple[int, h5py.File] | None = None
-        file = self._file
-        try:
-            self._read_tables(file)
-        except (KeyError, OSError, RuntimeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{self.path}: the shape store is damaged ({error}); prepare it again") from error
+    FORMAT, VERSION = FORMAT, VERSION
 
     def _read_tables(self, file: h5py.File) -> None:
-        if file.attrs.get("format") != FORMAT:
-            raise InputError(f"{self.path}: an HDF5 file, but not a shape store; make one with 'pcrq prep'")
-        if file.attrs["version"] > VERSION:
-            raise InputError(
-                f"{self.path}: shape store version {file.attrs['version']}, but this pcrq reads up to {VERSION}; "
-                "update pcrq"
-            )
-        if not file.attrs.get("complete", False):
-            raise InputError(f"{self.path}: the shape store was not written to its end; prepare it again")
-        self.source: str = file.attrs["source"]
-        self.parameters: dict = json.loads(file.attrs["parameters"])
-        self.digest: str = file.attrs["digest"]
         self.offsets: np.ndarray = file["shapes/offsets"][:]
         self.category: np.ndarray = file["shapes/category"][:]
         self.id: list[str] = list(file["shapes/id"].asstr()[:])
         self.split: list[str] = list(file["shapes/split"].asstr()[:])
         self._center, self._radius = file["shapes/center"][:], file["shapes/radius"][:]
-        self.classes: list[str] = list(file["classes"].asstr()[:])
         self.parts: list[str] | None = list(file["parts"].asstr()[:]) if "parts" in file else None
         self.has_patches: bool = "patches" in file
         self._columns = ["points", "normals"]
@@ -231,19 +177,6 @@ class ShapeStore:
         }
         if len(lengths) != 1 or any(len(file[name]) != self.offsets[-1] for name in self._columns):
             raise InputError(f"{self.path}: the tables of the shape store differ in length; prepare it again")
-
-    @property
-    def _file(self) -> h5py.File:
-        """The handle of this process (HDF5 handles do not survive a fork)."""
-        if self._handle is None or self._handle[0] != os.getpid():
-            self._handle = (os.getpid(), _open(self.path))
-        return self._handle[1]
-
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_handle": None}
-
-    def __len__(self) -> int:
-        return len(self.category)
 
     def __iter__(self) -> Iterator[Shape]:
         return (self[index] for index in range(len(self)))
@@ -286,11 +219,6 @@ class ShapeStore:
         """(S,) int64: points of every shape."""
         return np.diff(self.offsets)
 
-    def indices(self, split: str | None = None) -> np.ndarray:
-        """Positions of the shapes of one split, in store order; of all shapes for None."""
-        everything = np.arange(len(self))
-        return everything if split is None else everything[np.asarray(self.split, dtype=object) == split]
-
     def verify(self) -> None:
         """Read every shape and compare with the digest.
 
@@ -304,28 +232,6 @@ class ShapeStore:
             digest.update(_shape_digest(self._read(index), *row))
         if digest.hexdigest() != self.digest:
             raise InputError(f"{self.path}: the content differs from what was written; prepare it again")
-
-    def close(self) -> None:
-        """Close this process's handle; the next access opens it again."""
-        if self._handle is not None:
-            with contextlib.suppress(Exception):
-                self._handle[1].close()
-            self._handle = None
-
-
-def _open(path: Path) -> h5py.File:
-    if not path.exists():
-        raise InputError(f"{path}: no such file; make a shape store with 'pcrq prep'")
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, not a shape store; name the .h5 file")
-    try:
-        return h5py.File(path, "r", locking="best-effort")  # h5py's own default, so that both can be open at once
-    except OSError as error:
-        if "truncated" in str(error):
-            raise InputError(f"{path}: the file is cut short (truncated); copy or prepare it again") from error
-        if not os.access(path, os.R_OK):
-            raise InputError(f"{path}: no permission to read it") from error
-        raise InputError(f"{path}: not an HDF5 file, so not a shape store; make one with 'pcrq prep'") from error
 
 
 def _encode(shape: Shape, columns: Sequence[str]) -> dict[str, np.ndarray]:
