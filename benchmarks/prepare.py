@@ -47,11 +47,11 @@ def main() -> None:
         if args.jobs:
             summary = prepare(items, Path(folder) / "all.h5", classes=_classes(items), jobs=args.jobs)
             print(
-                f"{summary.shapes} shapes with {args.jobs} workers in {summary.seconds:.1f} s, start-up included:",
+                f"{summary.entries} shapes with {args.jobs} workers in {summary.seconds:.1f} s, start-up included:",
                 end="",
             )
             print(f" {summary.prepared / summary.seconds:.1f} a second", end="")
-            print(f", {summary.store_bytes / summary.points:.1f} bytes a point, {len(summary.refused)} refused")
+            print(f", {summary.store_bytes / summary.values:.1f} bytes a point, {len(summary.refused)} refused")
 
 
 def _time_stages(items: list[Item]) -> None:

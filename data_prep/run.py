@@ -1,6 +1,7 @@
-"""The preparation run: many meshes or point clouds in, one shape store out.
+"""The preparation run: many meshes, point clouds or sounds in, one store of shapes or of sounds out.
 
-Parallel over shapes through joblib, resumable after a kill, and never stopped by a bad mesh.
+Parallel through joblib, resumable after a kill, and never stopped by a bad file. What is particular to shapes or to
+sounds is in a :class:`~data_prep.recipe.Recipe`.
 """
 
 from __future__ import annotations
@@ -16,45 +17,54 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from data_prep.mesh import Mesh
-from data_prep.pipeline import VERSION, Pipeline, prepare_shape
-from data_prep.point_cloud import PointCloud
+from data_prep.pipeline import Pipeline
+from data_prep.recipe import Recipe
+from data_prep.shape_recipe import ShapeRecipe
 from data_prep.working_folder import WorkingFolder
-from octree.shape_store import SPLITS, Shape, ShapeStore, ShapeStoreWriter
+from octree.store_file import SPLITS
 from pcrq.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from data_prep.mesh import Mesh
+    from data_prep.point_cloud import PointCloud
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Item:
-    """One shape to prepare.
+    """One shape or sound to prepare.
 
     Args:
-        id: name of the shape in its source, unique in a run.
-        load: makes the shape when called without arguments in a worker process; it must pickle, so use
+        id: name of the item in its source, unique in a run.
+        load: makes the shape or sound when called without arguments in a worker process; it must pickle, so use
             ``functools.partial`` of a module-level function. A mesh, which must be clean (see ``mesh_cleaning``), is
-            scanned; a point cloud with normals is taken as it is. It raises :class:`~pcrq.errors.InputError` for a
-            shape that cannot be used.
+            scanned; a point cloud with normals is taken as it is; the samples of a sound are (N,) floats in [-1, 1] at
+            16 kHz. It raises :class:`~pcrq.errors.InputError` for what cannot be used.
         category: name of the category, one of the run's ``classes``, or "" where it is unknown.
         split: "train", "val", "test" or "".
-        stamp: anything that changes when the source of the shape changes, such as the checksum, or size and
-            time, of a file or the version of a generator; a finished shape with another stamp is made anew.
+        stamp: anything that changes when the source of the item changes, such as the checksum, or size and
+            time, of a file or the version of a generator; a finished item with another stamp is made anew.
+        fold: of a sound, its part in a cross-validation, -1 for none; shape stores do not keep it.
     """
 
     id: str
-    load: Callable[[], Mesh | PointCloud]
+    load: Callable[[], Mesh | PointCloud | np.ndarray]
     category: str = ""
     split: str = ""
     stamp: str = ""
+    fold: int = -1
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A shape that is not in the store.
+    """An item that is not in the store.
 
     Args:
         id: the item's id.
@@ -71,19 +81,19 @@ class Summary:
 
     Args:
         store: the finished store.
-        shapes: shapes in the store.
-        points: points in the store.
+        entries: shapes or sounds in the store.
+        values: points or samples in the store.
         store_bytes: size of the store in bytes.
-        refused: the shapes that could not be used, in the order of the items.
+        refused: the items that could not be used, in the order of the items.
         refused_list: where they are listed (CSV, columns file and reason); None where nothing was refused.
-        prepared: shapes prepared or refused by this run; the others were finished before.
+        prepared: items prepared or refused by this run; the others were finished before.
         seconds: duration of this run.
         up_to_date: True where the store was there already, made from the same items in the same way.
     """
 
     store: Path
-    shapes: int
-    points: int
+    entries: int
+    values: int
     store_bytes: int
     refused: list[Refusal]
     refused_list: Path | None
@@ -103,11 +113,7 @@ def prepare(
     source: str = "",
     force: bool = False,
 ) -> Summary:
-    """Prepare every item and write the store ``out``, shapes in the order of the items.
-
-    Finished shapes wait in the folder ``OUT.prep`` until the store is assembled, so the same call goes on after
-    an interruption and ends with the identical file. Shapes that cannot be used, also those that crash their
-    process twice, are listed in ``OUT.refused.csv`` and do not stop the others.
+    """Prepare every item and write the shape store ``out``: :func:`prepare_store` as a pipeline makes shapes.
 
     Args:
         items: the shapes; their ids are unique.
@@ -115,9 +121,39 @@ def prepare(
         classes: names of the categories, every item's among them.
         parts: names of the parts where the meshes or point clouds carry labels; None drops labels.
         pipeline: how shapes are made.
+        jobs, source, force: as for :func:`prepare_store`.
+
+    Returns, Raises:
+        As :func:`prepare_store`.
+    """
+    recipe = ShapeRecipe(pipeline, parts)
+    return prepare_store(items, out, recipe, classes=classes, jobs=jobs, source=source, force=force)
+
+
+def prepare_store(
+    items: Sequence[Item],
+    out: str | Path,
+    recipe: Recipe,
+    *,
+    classes: Sequence[str],
+    jobs: int | None = None,
+    source: str = "",
+    force: bool = False,
+) -> Summary:
+    """Prepare every item and write the store ``out``, entries in the order of the items.
+
+    Finished items wait in the folder ``OUT.prep`` until the store is assembled, so the same call goes on after
+    an interruption and ends with the identical file. Items that cannot be used, also those that crash their
+    process twice, are listed in ``OUT.refused.csv`` and do not stop the others.
+
+    Args:
+        items: the shapes or sounds; their ids are unique.
+        out: the store to write, its name ending in ".h5".
+        recipe: how entries are made, ``ShapeRecipe(...)`` or ``SoundRecipe()``.
+        classes: names of the categories, every item's among them.
         jobs: worker processes; None takes all cores, or the cluster of an active :func:`scheduler.connected`. 1
             works in this process, which a crash in a native library then ends.
-        source: where the shapes come from, in words; recorded in the store.
+        source: where the items come from, in words; recorded in the store.
         force: replace a store at ``out`` that was made from other items or in another way.
 
     Returns:
@@ -128,52 +164,49 @@ def prepare(
             cannot be written or holds something else, the disk is full, or another run is writing ``out``.
     """
     started, out = time.perf_counter(), Path(out)
-    _check(items, out, classes, jobs)
+    _check(items, out, classes, jobs, recipe)
     parameters = {
-        "preparation": VERSION,
-        **asdict(pipeline),
-        "sources": _digest([[i.id, i.category, i.split, i.stamp] for i in items], list(classes), parts),
+        **recipe.parameters,
+        "sources": _digest([_described(item) for item in items], list(classes), recipe.parts),
     }
-    if _is_up_to_date(out, parameters, force):
-        return _summary(out, _read_refusals(out), 0, started, up_to_date=True)
+    if _is_up_to_date(out, parameters, recipe, force):
+        return _summary(out, recipe, _read_refusals(out), 0, started, up_to_date=True)
     work = WorkingFolder(out.with_name(f"{out.name}.prep"))
-    labels = None if parts is None else len(parts)
-    keyed = {_digest(VERSION, asdict(pipeline), labels, item.id, item.stamp)[:32]: item for item in items}
-    with work.locked(), _disk_full_explained(out):
+    labels = None if recipe.parts is None else len(recipe.parts)
+    keyed = {_digest(recipe.kind, recipe.parameters, labels, item.id, item.stamp)[:32]: item for item in items}
+    with work.locked(), _disk_full_explained(out, recipe):
         _remove_leftovers(out)
-        prepared = _prepare_missing(keyed, work, pipeline, labels, jobs)
+        prepared = _prepare_missing(keyed, work, recipe, jobs)
         reasons = {key: work.read_refusal(key) for key in keyed}
         refused = [Refusal(item.id, reasons[key]) for key, item in keyed.items() if reasons[key] is not None]
         _write_refusals(out, refused)
         if len(refused) == len(items):
             work.remove()
             raise InputError(
-                f"{source or out}: none of the {len(items)} shapes can be used; the reasons are in "
+                f"{source or out}: none of the {len(items)} {recipe.kind}s can be used; the reasons are in "
                 f"{_refused_list(out)}, the first is: {refused[0].id}: {refused[0].reason}"
             )
-        work.require_room_for_store()
-        writer = ShapeStoreWriter(
-            out,
-            classes=classes,
-            parts=parts,
-            patches=pipeline.patches > 0,
-            source=source,
-            parameters=parameters,
-        )
-        with writer:
+        work.require_room_for_store(recipe.share)
+        with recipe.writer(out, classes=classes, source=source, parameters=parameters) as writer:
             for key, item in keyed.items():
                 if reasons[key] is None:
                     category = classes.index(item.category) if item.category else -1
-                    writer.append(work.read_shape(key, id=item.id, category=category, split=item.split))
+                    about = {"id": item.id, "category": category, "split": item.split, "fold": item.fold}
+                    writer.append(recipe.entry(work.read_entry(key), **about))
         work.remove()
-    return _summary(out, refused, prepared, started)
+    return _summary(out, recipe, refused, prepared, started)
 
 
-def _check(items: Sequence[Item], out: Path, classes: Sequence[str], jobs: int | None) -> None:
+def _described(item: Item) -> list:
+    """What of an item decides on a store; the fold only where there is one, as stores had none at first."""
+    return [item.id, item.category, item.split, item.stamp] + ([] if item.fold == -1 else [item.fold])
+
+
+def _check(items: Sequence[Item], out: Path, classes: Sequence[str], jobs: int | None, recipe: Recipe) -> None:
     if not items:
         raise InputError(f"{out}: there is nothing to prepare")
     if out.suffix.lower() != ".h5":
-        raise InputError(f"{out}: the name of a shape store ends in .h5")
+        raise InputError(f"{out}: the name of a {recipe.kind} store ends in .h5")
     if not out.parent.is_dir():
         raise InputError(f"{out}: the folder {out.parent} does not exist; create it first")
     if out.is_dir():
@@ -195,12 +228,12 @@ def _digest(*values) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _is_up_to_date(out: Path, parameters: dict, force: bool) -> bool:
+def _is_up_to_date(out: Path, parameters: dict, recipe: Recipe, force: bool) -> bool:
     """Whether ``out`` need not be made; raises where it is there and must not be replaced."""
     if force or not out.exists():
         return False
     try:
-        store = ShapeStore(out)
+        store = recipe.open(out)
     except InputError as error:
         raise InputError(f"{error}, or replace the file with --force") from error
     same = store.parameters == parameters
@@ -219,20 +252,19 @@ def _remove_leftovers(out: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _prepare_missing(
-    keyed: dict[str, Item], work: WorkingFolder, pipeline: Pipeline, labels: int | None, jobs: int | None
-) -> int:
+def _prepare_missing(keyed: dict[str, Item], work: WorkingFolder, recipe: Recipe, jobs: int | None) -> int:
     """Prepare or refuse every item that is not finished yet; returns how many those were."""
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
     from tqdm import tqdm
 
+    kinds = f"{recipe.kind}s"
     stale = work.discard_others(set(keyed))
     if stale:
-        log.info("%d shapes left by an interrupted run have other options or changed sources; made anew", stale)
+        log.info("%d %s left by an interrupted run have other options or changed sources; made anew", stale, kinds)
     finished = work.finished()
     if finished:
-        log.info("%d of %d shapes are finished already; going on with the others", len(finished), len(keyed))
+        log.info("%d of %d %s are finished already; going on with the others", len(finished), len(keyed), kinds)
     if jobs is None:
         jobs = -1 if joblib.effective_n_jobs(-1) > 1 else 2  # a process of its own, so that a crash is survived
     pool = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=1)
@@ -241,7 +273,7 @@ def _prepare_missing(
         total=len(keyed),
         initial=len(finished),
         desc="preparing",
-        unit="shape",
+        unit=recipe.kind,
         mininterval=0.2 if sys.stderr.isatty() else 10,
     )
     with bar:
@@ -249,17 +281,17 @@ def _prepare_missing(
         while pending:
             dispatched, done = [], set()
             try:
-                for key in pool(_tasks(pending, dispatched, keyed, work, pipeline, labels)):
+                for key in pool(_tasks(pending, dispatched, keyed, work, recipe)):
                     done.add(key)  # None where a cluster gave a task up
                     bar.update(key is not None)
             except TerminatedWorkerError:  # ends the pool, also with results that were not handed out yet
                 done = work.finished()
             suspects = [key for key in dispatched if key not in done]
             if suspects:
-                log.warning("a worker process crashed; trying the %d shapes in work one by one", len(suspects))
+                log.warning("a worker process crashed; trying the %d %s in work one by one", len(suspects), kinds)
             for key in suspects:
                 try:
-                    crashed = list(pool(_tasks([key], [], keyed, work, pipeline, labels))) == [None]
+                    crashed = list(pool(_tasks([key], [], keyed, work, recipe))) == [None]
                 except TerminatedWorkerError:
                     crashed = True
                 if crashed:
@@ -270,56 +302,40 @@ def _prepare_missing(
 
 
 def _tasks(
-    keys: list[str],
-    dispatched: list[str],
-    keyed: dict[str, Item],
-    work: WorkingFolder,
-    pipeline: Pipeline,
-    labels: int | None,
+    keys: list[str], dispatched: list[str], keyed: dict[str, Item], work: WorkingFolder, recipe: Recipe
 ) -> Iterator:
     """The calls that workers make, noted in ``dispatched`` as they are handed out."""
     from joblib import delayed
 
     for key in keys:
         dispatched.append(key)
-        yield delayed(_prepare_one)(keyed[key], key, work.path.absolute(), pipeline, labels)
+        yield delayed(_prepare_one)(keyed[key], key, work.path.absolute(), recipe)
 
 
-def _prepare_one(item: Item, key: str, folder: Path, pipeline: Pipeline, labels: int | None) -> str:
-    """In a worker: leave the shape of an item, or the reason for refusing it, in the folder; returns the key."""
+def _prepare_one(item: Item, key: str, folder: Path, recipe: Recipe) -> str:
+    """In a worker: leave the entry of an item, or the reason for refusing it, in the folder; returns the key."""
     logging.getLogger("trimesh").setLevel(logging.CRITICAL)  # it reports what becomes a reason here
-    work, reason, shape = WorkingFolder(folder), None, None
+    work, reason, arrays = WorkingFolder(folder), None, None
     if not folder.is_dir():  # also on a worker that has joined in the middle of the run
         raise InputError(
             f"{folder}: the worker on {socket.gethostname()} does not see this folder; all workers need it, and the "
             "source files, under the same path"
         )
-    if work.shape_file(key).exists() or work.refusal_file(key).exists():
+    if work.entry_file(key).exists() or work.refusal_file(key).exists():
         return key  # the worker of an earlier attempt died between finishing and saying so
     try:
-        shape = _with_labels(prepare_shape(item.load(), item.id, pipeline), labels)
+        arrays = recipe.make(item.load(), item.id)
     except InputError as error:
         reason = str(error).removeprefix(f"{item.id}: ")
     except MemoryError:
         reason = "too large for the memory of this machine"
-    except Exception as error:  # one bad shape must not end the run, whatever a library makes of it
+    except Exception as error:  # one bad file must not end the run, whatever a library makes of it
         reason = f"{type(error).__name__}: {error}"
-    if shape is None:
+    if arrays is None:
         work.write_refusal(key, reason)
     else:
-        work.write_shape(key, shape)
+        work.write_entry(key, arrays)
     return key
-
-
-def _with_labels(shape: Shape, labels: int | None) -> Shape:
-    """The shape with labels exactly if the store has them."""
-    if labels is None:
-        return replace(shape, labels=None)
-    if shape.labels is None:
-        raise InputError(f"{shape.id}: its parts are not labelled, unlike those of this data set")
-    if shape.labels.min() < 0 or shape.labels.max() >= labels:
-        raise InputError(f"{shape.id}: labels {shape.labels.min()} to {shape.labels.max()}, but {labels} parts")
-    return shape
 
 
 def _refused_list(out: Path) -> Path:
@@ -347,14 +363,16 @@ def _read_refusals(out: Path) -> list[Refusal]:
         return []
 
 
-def _summary(out: Path, refused: list[Refusal], prepared: int, started: float, *, up_to_date: bool = False) -> Summary:
-    store = ShapeStore(out)
-    shapes, points = len(store), int(store.offsets[-1])
+def _summary(
+    out: Path, recipe: Recipe, refused: list[Refusal], prepared: int, started: float, *, up_to_date: bool = False
+) -> Summary:
+    store = recipe.open(out)
+    entries, values = len(store), int(store.offsets[-1])
     store.close()
     return Summary(
         store=out,
-        shapes=shapes,
-        points=points,
+        entries=entries,
+        values=values,
         store_bytes=out.stat().st_size,
         refused=refused,
         refused_list=_refused_list(out) if refused else None,
@@ -365,7 +383,7 @@ def _summary(out: Path, refused: list[Refusal], prepared: int, started: float, *
 
 
 @contextlib.contextmanager
-def _disk_full_explained(out: Path) -> Iterator[None]:
+def _disk_full_explained(out: Path, recipe: Recipe) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:  # HDF5 names the number in the text alone
@@ -374,5 +392,5 @@ def _disk_full_explained(out: Path) -> Iterator[None]:
             raise
         _remove_leftovers(out)
         raise InputError(
-            f"{out}: the disk is full; make room and run the same command again, finished shapes are kept"
+            f"{out}: the disk is full; make room and run the same command again, finished {recipe.kind}s are kept"
         ) from error

@@ -59,7 +59,7 @@ def read_member(path: Path, name: str) -> bytes:
     """The content of one member.
 
     Raises:
-        InputError: it is not there, damaged, or larger or denser than any mesh.
+        InputError: it is not there, damaged, or larger or denser than any mesh or sound.
     """
     archive = _archive(path)
     try:

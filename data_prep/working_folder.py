@@ -1,7 +1,7 @@
-"""The folder in which finished shapes wait for their store: ``STORE.h5.prep``.
+"""The folder in which finished entries (shapes, sounds) wait for their store: ``STORE.h5.prep``.
 
-One file per shape, written whole or not at all and named by everything the shape depends on. Whatever kills a run
-can therefore only lose the shapes being worked on, and a changed option or source finds no old file.
+One file per entry, written whole or not at all and named by everything the entry depends on. Whatever kills a run
+can therefore only lose the entries being worked on, and a changed option or source finds no old file.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 
-from octree.shape_store import Shape
 from pcrq.errors import InputError
-
-_ARRAYS = ("points", "normals", "labels", "patches")
 
 
 class WorkingFolder:
-    """Finished and refused shapes by their key.
+    """Finished and refused entries by their key.
 
     Args:
         path: the folder; :meth:`locked` creates it.
@@ -32,62 +29,62 @@ class WorkingFolder:
     def __init__(self, path: Path):
         self.path = path
 
-    def shape_file(self, key: str) -> Path:
+    def entry_file(self, key: str) -> Path:
         return self.path / f"{key}.npz"
 
     def refusal_file(self, key: str) -> Path:
         return self.path / f"{key}.refused.txt"
 
     def finished(self) -> set[str]:
-        """Keys of the shapes that are done, prepared or refused."""
+        """Keys of the entries that are done, prepared or refused."""
         names = (entry.name for entry in self.path.iterdir() if not entry.name.startswith("."))
         return {name.split(".")[0] for name in names}
 
-    def write_shape(self, key: str, shape: Shape) -> None:
-        arrays = {name: getattr(shape, name) for name in _ARRAYS if getattr(shape, name) is not None}
-        with _whole(self.shape_file(key)) as temporary, temporary.open("wb") as file:
-            np.savez(file, center=shape.center, radius=shape.radius, **arrays)
+    def write_entry(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
+        with _whole(self.entry_file(key)) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
 
     def write_refusal(self, key: str, reason: str) -> None:
         with _whole(self.refusal_file(key)) as temporary:
             temporary.write_text(" ".join(reason.split()), encoding="utf-8")
 
-    def read_shape(self, key: str, *, id: str, category: int, split: str) -> Shape:
-        """The shape of a key; what its file does not hold is given.
+    def read_entry(self, key: str) -> dict[str, np.ndarray]:
+        """The arrays of a key.
 
         Raises:
-            InputError: the file is damaged; it is removed, so that the next run makes the shape again.
+            InputError: the file is damaged; it is removed, so that the next run makes the entry again.
         """
-        file = self.shape_file(key)
+        file = self.entry_file(key)
         try:
             with np.load(file, allow_pickle=False) as arrays:
-                found = {name: arrays[name] for name in _ARRAYS if name in arrays}
-                center, radius = tuple(arrays["center"].tolist()), float(arrays["radius"])
+                return dict(arrays)
         except Exception as error:  # a damaged zip fails in many ways
             file.unlink(missing_ok=True)
             raise InputError(f"{file}: damaged and removed; run the same command again") from error
-        return Shape(**found, id=id, category=category, split=split, center=center, radius=radius)
 
     def read_refusal(self, key: str) -> str | None:
-        """Why the shape of a key was refused, None where it was not."""
+        """Why the entry of a key was refused, None where it was not."""
         try:
             return self.refusal_file(key).read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
 
-    def require_room_for_store(self) -> None:
-        """Raise ``OSError`` (ENOSPC) unless the finished shapes fit on the disk once more, as a store.
+    def require_room_for_store(self, share: float) -> None:
+        """Raise ``OSError`` (ENOSPC) unless the finished entries fit on the disk once more, as a store.
 
         Asked beforehand, because HDF5 may end the process with a segmentation fault when a write fails.
+
+        Args:
+            share: bytes that an entry takes in the store for each byte here.
         """
         waiting = sum(entry.stat().st_size for entry in self.path.glob("*.npz"))
-        needed = int(0.75 * waiting) + 2**20  # normals take 3 bytes in a store and 12 here
+        needed = int(share * waiting) + 2**20
         free = shutil.disk_usage(self.path).free
         if free < needed:
             raise OSError(errno.ENOSPC, f"{needed} bytes needed, {free} free")
 
     def discard_others(self, keys: set[str]) -> int:
-        """Remove every file that belongs to none of ``keys``; returns how many finished shapes that were."""
+        """Remove every file that belongs to none of ``keys``; returns how many finished entries that were."""
         others = self.finished() - keys
         for entry in self.path.iterdir():
             if entry.name.startswith(".") or entry.name.split(".")[0] in others:

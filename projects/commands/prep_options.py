@@ -12,14 +12,26 @@ from pcrq.errors import InputError
 
 if TYPE_CHECKING:
     from data_prep.pipeline import Pipeline
+    from data_prep.recipe import Recipe
     from data_prep.run import Item, Refusal, Summary
 
-_SHOWN = 5  # refused shapes named in the summary
+_SHOWN = 5  # refused items named in the summary
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every preparation has: ``--out``, ``--jobs``, ``--scheduler`` and ``--force``."""
+    parser.add_argument("--out", type=Path, required=True, metavar="STORE.h5", help="the store to write")
+    parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (default: one for every core)")
+    parser.add_argument(
+        "--scheduler",
+        metavar="URL",
+        help="work on a running cluster: dask://HOST:PORT or ray://HOST:PORT (docs/clusters.md)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace a store made from other files or options")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--out``, ``--method``, ``--points``, ``--seed``, ``--jobs``, ``--scheduler`` and ``--force``."""
-    parser.add_argument("--out", type=Path, required=True, metavar="STORE.h5", help="the shape store to write")
+    """Add what a preparation of shapes has: ``--method``, ``--points``, ``--seed`` and those of a run."""
     parser.add_argument(
         "--method",
         choices=("scan", "sample"),
@@ -30,13 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--points", type=int, metavar="N", help="points drawn on every surface by --method sample (default 50000)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="worker processes (default: one for every core)")
-    parser.add_argument(
-        "--scheduler",
-        metavar="URL",
-        help="work on a running cluster: dask://HOST:PORT or ray://HOST:PORT (docs/clusters.md)",
-    )
-    parser.add_argument("--force", action="store_true", help="replace a store made from other files or options")
+    add_run_options(parser)
 
 
 def pipeline(args: argparse.Namespace) -> Pipeline:
@@ -62,7 +68,7 @@ def run(
     source: str,
     parts: Sequence[str] | None = None,
 ) -> None:
-    """Prepare the items here or on a cluster, as the options say, and print what was done.
+    """Prepare shapes here or on a cluster, as the options say, and print what was done.
 
     Args:
         args: the options of :func:`add_options`; where the command has a ``source``, the file or folder of the items.
@@ -71,20 +77,31 @@ def run(
     Raises:
         InputError: options contradict each other, the cluster cannot be used, or the run cannot end well.
     """
-    from data_prep.run import prepare
+    from data_prep.shape_recipe import ShapeRecipe
+
+    run_recipe(args, items, ShapeRecipe(pipeline, parts), classes=classes, source=source)
+
+
+def run_recipe(
+    args: argparse.Namespace, items: Sequence[Item], recipe: Recipe, *, classes: Sequence[str], source: str
+) -> None:
+    """Prepare shapes or sounds here or on a cluster, as the options say, and print what was done.
+
+    Args:
+        args: the options of :func:`add_run_options`; where the command has a ``source``, the file or folder of the
+            items.
+        items, recipe, classes, source: passed on to :func:`data_prep.run.prepare_store`.
+
+    Raises:
+        InputError: options contradict each other, the cluster cannot be used, or the run cannot end well.
+    """
+    from data_prep.run import prepare_store
 
     with _workers(args):
-        summary = prepare(
-            items,
-            args.out,
-            classes=classes,
-            parts=parts,
-            pipeline=pipeline,
-            jobs=args.jobs,
-            source=source,
-            force=args.force,
+        summary = prepare_store(
+            items, args.out, recipe, classes=classes, jobs=args.jobs, source=source, force=args.force
         )
-    print_summary(summary)
+    print_summary(summary, recipe.kind)
 
 
 def _workers(args: argparse.Namespace) -> AbstractContextManager[None]:
@@ -99,22 +116,27 @@ def _workers(args: argparse.Namespace) -> AbstractContextManager[None]:
     return connected(args.scheduler, [args.out.parent, *source])
 
 
-def print_summary(summary: Summary) -> None:
-    """Print what a preparation run did."""
+def print_summary(summary: Summary, kind: str) -> None:
+    """Print what a preparation run of shapes or sounds did."""
     if summary.up_to_date:
         print(f"{summary.store}: up to date, made from the same files with the same options; nothing to do")
-    print(f"{summary.store}: {summary.shapes} shapes, {summary.points} points", end="")
-    print(f", {summary.store_bytes / summary.points:.1f} bytes a point")
+    if kind == "shape":
+        size = f"{summary.values} points, {summary.store_bytes / summary.values:.1f} bytes a point"
+    else:
+        from data_prep.sound_store import RATE
+
+        size = f"{summary.values / RATE:,.0f} seconds, {summary.store_bytes / 1e6:.1f} MB"
+    print(f"{summary.store}: {summary.entries} {kind}s, {size}")
     if not summary.up_to_date:
         rate = summary.prepared / summary.seconds
-        print(f"prepared {summary.prepared} shapes in {summary.seconds:.1f} s, {rate:.1f} a second", end="")
-        before = summary.shapes + len(summary.refused) - summary.prepared
+        print(f"prepared {summary.prepared} {kind}s in {summary.seconds:.1f} s, {rate:.1f} a second", end="")
+        before = summary.entries + len(summary.refused) - summary.prepared
         print(f"; {before} were finished before" if before else "")
     print_refused(summary.refused, summary.refused_list)
 
 
 def print_refused(refused: Sequence[Refusal], refused_list: Path | None) -> None:
-    """Print the first of the shapes that could not be used, and where all are listed; nothing where there are none."""
+    """Print the first of the items that could not be used, and where all are listed; nothing where there are none."""
     if not refused:
         return
     print(f"refused {len(refused)}, all listed in {refused_list}:")

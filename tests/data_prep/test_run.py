@@ -67,7 +67,7 @@ def test_shapes_stand_in_the_order_of_the_items(items, prepare_quickly, tmp_path
         np.testing.assert_array_equal(shape.points, expected.points)
         np.testing.assert_array_equal(shape.patches, expected.patches)
         np.testing.assert_allclose(shape.normals, expected.normals, atol=0.01)
-    assert (summary.shapes, summary.points, summary.refused, summary.prepared) == (5, store.counts.sum(), [], 5)
+    assert (summary.entries, summary.values, summary.refused, summary.prepared) == (5, store.counts.sum(), [], 5)
     assert left_in(tmp_path) == ["store.h5"]
 
 
@@ -101,12 +101,12 @@ def test_the_same_again_does_nothing_and_something_else_needs_force(items, prepa
     first = prepare_quickly(items)
     written = (tmp_path / "store.h5").stat().st_mtime_ns
     again = prepare_quickly(items)
-    assert again.up_to_date and again.points == first.points
+    assert again.up_to_date and again.values == first.values
     for change in ({"items": items[:4]}, {"pipeline": Pipeline(resolution=17)}, {"classes": ["even", "odd"]}):
         with pytest.raises(InputError, match=r"store\.h5: exists already.*--force"):
             prepare_quickly(**{"items": items} | change)
     assert (tmp_path / "store.h5").stat().st_mtime_ns == written
-    assert prepare_quickly(items[:4], force=True).shapes == 4
+    assert prepare_quickly(items[:4], force=True).entries == 4
 
 
 def interrupt_after(count: int, monkeypatch) -> None:
@@ -149,7 +149,7 @@ def test_a_worker_that_crashes_costs_its_own_shape_alone(items, prepare_quickly,
     summary = prepare_quickly(items, jobs=2)
     assert [refusal.id for refusal in summary.refused] == ["killed", "segfault"]
     assert "crashes its process" in summary.refused[0].reason
-    assert summary.shapes == 5
+    assert summary.entries == 5
 
 
 def test_a_killed_run_continues_to_the_identical_store(tmp_path, capsys, caplog):
@@ -182,7 +182,7 @@ def test_a_killed_run_continues_to_the_identical_store(tmp_path, capsys, caplog)
 
 def test_a_full_disk_keeps_finished_shapes(items, prepare_quickly, tmp_path, monkeypatch):
     prepare_quickly(items, out=tmp_path / "whole.h5")
-    for broken in ("write_shape", "require_room_for_store"):
+    for broken in ("write_entry", "require_room_for_store"):
         with monkeypatch.context() as patched:
 
             def full(*_):
@@ -209,7 +209,7 @@ def test_two_runs_do_not_write_one_store(items, prepare_quickly, tmp_path):
     with pytest.raises(InputError, match="another run"):
         prepare_quickly(items)
     os.close(holder)  # what the end of a process does, however it ends
-    assert prepare_quickly(items).shapes == 5
+    assert prepare_quickly(items).entries == 5
 
 
 def test_a_damaged_working_file_is_named_and_made_again(items, prepare_quickly, tmp_path, monkeypatch):

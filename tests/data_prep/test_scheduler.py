@@ -19,6 +19,7 @@ from data_prep.mesh_loading import load_mesh
 from data_prep.pipeline import Pipeline
 from data_prep.run import Item, prepare
 from data_prep.scheduler import connected
+from data_prep.shape_recipe import ShapeRecipe
 from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
 from projects.cli import main
@@ -162,7 +163,7 @@ def check_that_a_killed_worker_costs_nothing(address, meshes, modules, tmp_path,
             pipeline=QUICK,
         )
     killer.join()
-    assert (summary.shapes, summary.prepared, summary.refused) == (COUNT, COUNT, [])
+    assert (summary.entries, summary.prepared, summary.refused) == (COUNT, COUNT, [])
     loaded = sorted(note.name.split("-")[0] for note in notes.iterdir())
     assert loaded == sorted([*(path.stem for path in meshes), VICTIM])  # what died with the worker was done again
     assert len({note.name.split("-")[1] for note in notes.iterdir()} - {str(killed[0]), str(os.getpid())}) >= 2
@@ -231,7 +232,7 @@ def test_a_worker_that_joins_later_without_the_folder_ends_the_run_with_its_name
 
 def test_a_task_that_is_run_again_after_its_end_does_not_load_again(meshes, tmp_path):
     for loads in (partial(load_mesh, meshes[0]), partial(os._exit, 1)):  # the worker died before it could say so
-        assert run._prepare_one(Item("a", loads), "key", tmp_path, QUICK, None) == "key"
+        assert run._prepare_one(Item("a", loads), "key", tmp_path, ShapeRecipe(QUICK)) == "key"
     assert (tmp_path / "key.npz").exists()
 
 
