@@ -14,23 +14,27 @@ class Augmentation:
     Args:
         mixup: mix with up to this share of an earlier sound, in [0, 1]; 0.4 in BYOL-A, 0 for none.
         crop: random resize crop.
-        bins: bins of randomized quantization, every view by a quantizer of its own; 0 for none.
+        bins: bins of randomized quantization; 0 for none.
+        per_frequency: a quantizer for every frequency of a view; False: one for the view.
         random_edges, random_values: False for bins of equal width and for midpoints, as in table 1.
         p: probability of quantizing a view, in [0, 1].
-        quantize_first: quantize where BYOL-A mixes, before the crop, whose interpolation then blends the n values;
-            without it a view has n values.
+        quantize_first: quantize where BYOL-A mixes, before the crop, whose interpolation then blends the values of
+            the bins.
         memory: sounds that mixup draws from.
 
     Raises:
         InputError: a value is out of range.
 
-    Source: section 5.3. It says that quantization replaces mixup, not where; the code for audio is not public. After
-    the crop is where the authors' code for images has it, and where what a bin hides stays hidden.
+    Source: section 5.3, which leaves two things open; the authors' code for audio is not public. It says that
+    quantization replaces mixup, not where: after the crop is where their code for images has it, and where what a bin
+    hides stays hidden. And it does not say what a channel is: their module has one quantizer for each of the images
+    that log-mel spectrograms are, while section 1 calls frequencies the channels of audio.
     """
 
     mixup: float = 0.0
     crop: bool = True
     bins: int = 5
+    per_frequency: bool = False
     random_edges: bool = True
     random_values: bool = True
     p: float = 1.0

@@ -16,8 +16,7 @@ from projects.audio.resize_crop import ResizeCrops
 class AudioViews(nn.Module):
     """Log-mel spectrograms to the two views of BYOL-A, both drawn anew on every call.
 
-    Normalise by the data set, mix, crop, quantize, normalise the views of the batch together. A log-mel spectrogram is
-    an image of one channel, so a view has one quantizer, over all its frequencies and frames.
+    Normalise by the data set, mix, crop, quantize, normalise the views of the batch together.
 
     Args:
         augmentation: tells the steps in the middle.
@@ -43,7 +42,7 @@ class AudioViews(nn.Module):
             self.quantize = RandomizedQuantization(
                 augmentation.bins,
                 augmentation.p,
-                channel_dims=(0, 1),
+                channel_dims=(0, 2) if augmentation.per_frequency else (0, 1),
                 random_edges=augmentation.random_edges,
                 random_values=augmentation.random_values,
             )

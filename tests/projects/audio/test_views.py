@@ -241,6 +241,13 @@ def test_a_view_has_one_quantizer_over_frequencies_and_frames():
     assert (drawn == drawn[:, :, :1]).all() and len(drawn.flatten(1).unique(dim=0)) == 4
 
 
+def test_every_frequency_can_have_a_quantizer():
+    """Equal rows differ, each with five values."""
+    row = torch.randn(96, generator=generator()).expand(2, 1, 64, 96)
+    rows = AudioViews(replace(arm("RQ"), per_frequency=True), PLAIN)(row, generator())[0].flatten(0, 2)
+    assert len(rows.unique(dim=0)) == 128 and max(values.unique().numel() for values in rows) <= 5
+
+
 def test_quantizing_first_leaves_what_the_crop_blends():
     first, _ = AudioViews(replace(arm("RRC+RQ"), quantize_first=True), PLAIN)(spectrograms(16), generator())
     assert min(sample.unique().numel() for sample in first) > 5
