@@ -44,7 +44,7 @@ def test_categories_come_from_the_top_folders(source):
 
 
 def test_a_table_of_labels_wins_and_differences_are_told(source, caplog):
-    table = "\ufefffile,extra,label\nx/a.off,1,chair\nx\\b.off,2,\nnone.off,3,sofa\n"
+    table = "\ufefffile,fold,label\nx/a.off,crease,chair\nx\\b.off,2,\nnone.off,3,sofa\n"
     write(source, {"labels.csv": table, "x/a.off": BOX, "x/b.off": BOX, "x/c.off": BOX})
     with caplog.at_level(logging.WARNING):
         found = collect_meshes(source)
