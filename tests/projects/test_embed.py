@@ -130,7 +130,7 @@ def interrupt(*args, **options):
 
 def count_prepared(monkeypatch) -> list[str]:
     """The ids of the shapes that are prepared from now on, in this process."""
-    from data_prep import run as preparation
+    from data_prep import shape_recipe as preparation
 
     prepared, prepare_shape = [], preparation.prepare_shape
     monkeypatch.setattr(
