@@ -13,6 +13,9 @@ from torch import nn
 from pcrq.errors import InputError
 from projects.image.resnet import BLOCKS, ResNet, Stem
 
+CLASSIFIERS = ("fc", "head", "heads", "classifier")
+"""What torchvision, timm and moco-v3 call the layers after the features."""
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -23,9 +26,9 @@ class Encoder:
             such as "timm.create_model" or "my_package.networks.Encoder".
         width: channels of a ResNet's first stage; 64 in torchvision.
         stem: of a ResNet: "imagenet", or "small" for images of about 32 pixels.
-        arguments: of the call, such as {model_name: convnext_tiny}. A network that still classifies loses its last
-            layer, if it has timm's ``reset_classifier`` or torchvision's ``fc``; it must map (B, 3, H, W) to
-            (B, features) then.
+        arguments: of the call, such as {model_name: convnext_tiny}. What still classifies loses its last layer where
+            that is known: networks of torchvision, those with timm's ``reset_classifier``, and a linear layer ``fc``.
+            What is left must map (B, 3, H, W) to (B, features).
 
     Raises:
         InputError: the name is not known, or an option does not belong to it.
@@ -85,10 +88,9 @@ def feature_size(network: nn.Module, size: int) -> int:
         InputError: it does not.
     """
     modes = {module: module.training for module in network.modules()}
-    parameter = next(network.parameters())
     try:
         with torch.no_grad():
-            features = network.eval()(torch.zeros(2, 3, size, size, device=parameter.device))
+            features = network.eval()(torch.zeros(2, 3, size, size, device=device_of(network)))
     except Exception as error:
         message = f"encoder {type(network).__name__}: fails on images of {size}×{size} pixels: {error}"
         raise InputError(f"{message}; choose another data.size, or another encoder") from error
@@ -104,17 +106,28 @@ def feature_size(network: nn.Module, size: int) -> int:
     return shape[1]
 
 
+def device_of(network: nn.Module) -> torch.device:
+    """Where the parameters of a network are; the CPU where it has none."""
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+
+
 def _imported(path: str) -> Callable[..., Any]:
     module, _, name = path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever the user's module raises
         raise InputError(f"encoder {path}: cannot be imported ({error}); is it installed, and spelled so?") from error
 
 
 def _without_classifier(network: nn.Module) -> nn.Module:
     if hasattr(network, "reset_classifier"):
         network.reset_classifier(0)
-    elif isinstance(getattr(network, "fc", None), nn.Linear):
-        network.fc = nn.Identity()
+        return network
+    is_known = type(network).__module__.startswith("torchvision.")
+    for name in CLASSIFIERS if is_known else ("fc",):
+        layer = getattr(network, name, None)
+        if isinstance(layer, nn.Linear):
+            setattr(network, name, nn.Identity())
+        elif is_known and isinstance(layer, nn.Sequential) and isinstance(layer[-1], nn.Linear):
+            layer[-1] = nn.Identity()
     return network

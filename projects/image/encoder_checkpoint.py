@@ -17,7 +17,7 @@ from torch import nn
 
 from octree.checkpoint import load_checkpoint, weights_digest
 from pcrq.errors import InputError
-from projects.image.encoder import Encoder
+from projects.image.encoder import CLASSIFIERS, Encoder
 from projects.image.resnet import BLOCKS
 from projects.image.sources.source import IMAGENET_MEAN, IMAGENET_STD
 
@@ -25,8 +25,8 @@ KEY = "image_encoder"
 """The entry of a checkpoint that tells its encoder."""
 
 _OURS = "framework.encoder."
-_PUBLISHED = ("base_encoder.", "")  # moco-v3; torchvision's own files
-_HEADS = ("fc.", "head.", "classifier.")
+_PUBLISHED = "base_encoder."  # moco-v3; torchvision's own files have no prefix
+_HEADS = tuple(f"{name}." for name in CLASSIFIERS)
 
 
 @dataclass
@@ -77,7 +77,12 @@ def load_encoder(path: str | Path, encoder: Encoder | None = None) -> LoadedEnco
     checkpoint = load_checkpoint(path)
     if KEY in checkpoint:
         return _ours(path, checkpoint, encoder)
-    weights = _published_weights(path, checkpoint)
+    weights = _published_weights(checkpoint)
+    if not weights or (encoder is None and "conv1.weight" not in weights):
+        raise InputError(
+            f"{path}: no ResNet in it (it has {', '.join(list(weights)[:3]) or 'no tensors'}); name a checkpoint of "
+            "projects.image.pretrain, of moco-v3 or of random_quantize, and the architecture of any other network"
+        )
     name = checkpoint.get("arch")
     if encoder is None:
         encoder = Encoder(name if isinstance(name, str) and name in BLOCKS else "resnet50")
@@ -90,7 +95,7 @@ def _ours(path: str | Path, checkpoint: dict, encoder: Encoder | None) -> Loaded
         described = Encoder(**told["encoder"])
         mean, std, pretraining = tuple(told["mean"]), tuple(told["std"]), dict(told["pretraining"])
         state = checkpoint["state_dict"]
-        weights = {name.removeprefix(_OURS): state[name] for name in state if name.startswith(_OURS)}
+        weights = {name.removeprefix(_OURS): state[name] for name in _tensors(state) if name.startswith(_OURS)}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{path}: does not tell its encoder as expected ({error}); it is damaged or newer") from error
     if encoder is not None and encoder != described:
@@ -103,24 +108,22 @@ def _ours(path: str | Path, checkpoint: dict, encoder: Encoder | None) -> Loaded
     return LoadedEncoder(_filled(path, described, weights), described, mean, std, pretraining)
 
 
-def _published_weights(path: str | Path, checkpoint: dict) -> dict[str, torch.Tensor]:
-    """The tensors of the encoder by torchvision's names, without those of heads."""
+def _published_weights(checkpoint: dict) -> dict[str, torch.Tensor]:
+    """The tensors of the encoder by the names that it gives them; a head may be among them."""
     state = checkpoint.get("state_dict", checkpoint)
-    state = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)} if state else {}
-    state = {name.removeprefix("module."): value for name, value in state.items() if isinstance(name, str)}
-    for prefix in _PUBLISHED:
-        inside = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        if "conv1.weight" in inside or (prefix and inside):
-            return {name: value for name, value in inside.items() if not name.startswith(_HEADS)}
-    listed = ", ".join(list(state)[:3]) or "no tensors"
-    raise InputError(
-        f"{path}: no encoder in it (it has {listed}); name a checkpoint of projects.image.pretrain, of moco-v3 or of "
-        "random_quantize"
-    )
+    state = {str(name).removeprefix("module."): value for name, value in _tensors(state).items()}
+    inside = {name.removeprefix(_PUBLISHED): state[name] for name in state if name.startswith(_PUBLISHED)}
+    return inside or state
+
+
+def _tensors(state: object) -> dict[Any, torch.Tensor]:
+    """The tensors of what should be a state dict."""
+    items = state.items() if isinstance(state, Mapping) else ()
+    return {name: value for name, value in items if isinstance(value, torch.Tensor)}
 
 
 def _filled(path: str | Path, encoder: Encoder, weights: dict[str, torch.Tensor]) -> nn.Module:
-    """The network of an architecture with these weights, every one of them.
+    """The network of an architecture with these weights: every one of them, but those of a head that it does not have.
 
     Raises:
         InputError: they do not fit.
@@ -129,7 +132,7 @@ def _filled(path: str | Path, encoder: Encoder, weights: dict[str, torch.Tensor]
         network = encoder.build()
     wanted = network.state_dict()
     missing = [name for name in wanted if name not in weights]
-    surplus = [name for name in weights if name not in wanted]
+    surplus = [name for name in weights if name not in wanted and not name.startswith(_HEADS)]
     other = [name for name in wanted if name in weights and wanted[name].shape != weights[name].shape]
     for what, names in {"lacks": missing, "has besides": surplus, "has in another shape": other}.items():
         if names:
@@ -137,5 +140,5 @@ def _filled(path: str | Path, encoder: Encoder, weights: dict[str, torch.Tensor]
                 f"{path}: not the weights of a {encoder.name} (width {encoder.width}, stem {encoder.stem}): "
                 f"{what} {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}; name its architecture"
             )
-    network.load_state_dict(weights)
+    network.load_state_dict({name: weights[name] for name in wanted})
     return network.eval()

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from octree.knn import knn_accuracy
 from pcrq.errors import InputError
+from projects.image.encoder import device_of
 from projects.image.image_transforms import evaluation_transform
 from projects.image.sources.source import ImageSource
 from projects.image.view_data import ViewData
@@ -50,7 +51,7 @@ def embed_images(
         InputError: none can be read.
     """
     indices = np.arange(len(source)) if indices is None else indices
-    device = next(network.parameters()).device
+    device = device_of(network)
     mean, std = (torch.tensor(numbers, device=device).view(-1, 1, 1) for numbers in (mean, std))
     data = ViewData(source, [evaluation_transform(size)])
     loader = DataLoader(data, batch_size=batch_size, sampler=indices.tolist(), num_workers=workers)

@@ -54,7 +54,6 @@ class ResNet(nn.Module):
             stages.append(nn.Sequential(*blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.features = channels
         self.apply(_initialise)
 
     def forward(self, images: Tensor) -> Tensor:
