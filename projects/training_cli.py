@@ -268,8 +268,8 @@ def read_configuration(path: Path, command: str | None = None) -> dict[str, Any]
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not YAML ({error}); correct it") from error
     if not isinstance(values, dict):
-        raise InputError(f"{path}: not a configuration; see projects/point_cloud/configs for examples")
-    kinds = {"sweep": {"protocols"}, "fit": {"model", "data", "trainer"}, "lin": {"schedule"}}
+        raise InputError(f"{path}: not a configuration; see the folders projects/*/configs for examples")
+    kinds = {"sweep": {"protocols", "variants"}, "fit": {"model", "data", "trainer"}, "lin": {"schedule"}}
     kind = next((name for name, keys in kinds.items() if keys & set(values)), command)
     if command in kinds and kind != command:
         raise InputError(f"{path}: a configuration for {kind!r}, not for {command!r}; name another")

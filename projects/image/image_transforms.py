@@ -49,15 +49,19 @@ def view_transforms(augmentation: Augmentation, size: int) -> tuple[v2.Transform
     return views[0], views[1]
 
 
-def probe_train_transform(size: int) -> v2.Transform:
-    """The linear probe's training images: random resized crop of 8 to 100 % of the area, and flip.
+def probe_train_transform(size: int, smallest_crop: float = 0.08) -> v2.Transform:
+    """The linear probe's training images: random resized crop, and flip.
+
+    Args:
+        size: pixels along each side.
+        smallest_crop: crops have this part of the area, or more, up to all of it.
 
     Returns:
         PIL image in mode "RGB" -> (3, size, size) uint8.
 
     Source: facebookresearch/moco-v3, main_lincls.py.
     """
-    return v2.Compose([v2.RandomResizedCrop(size), v2.RandomHorizontalFlip(), v2.PILToTensor()])
+    return v2.Compose([v2.RandomResizedCrop(size, scale=(smallest_crop, 1.0)), v2.RandomHorizontalFlip(), v2.PILToTensor()])
 
 
 def evaluation_transform(size: int) -> v2.Transform:

@@ -23,6 +23,8 @@ class LabelledImages(pl.LightningDataModule):
         root: the folder of the images; not for "builtin".
         download: fetch a data set of torchvision that is not there.
         size: pixels along each side.
+        smallest_crop: part of the area that a training crop has at least; 0.08 on ImageNet, more where the figure fills
+            the image.
         batch_size: images per process and step.
         workers: processes that decode and crop; 0 does it in the training process.
         seed: draws the order of the images, and the crops.
@@ -37,6 +39,7 @@ class LabelledImages(pl.LightningDataModule):
         root: Path | None = None,
         download: bool = False,
         size: int = 224,
+        smallest_crop: float = 0.08,
         batch_size: int = 1024,
         workers: int = 2,
         seed: int = 0,
@@ -44,10 +47,13 @@ class LabelledImages(pl.LightningDataModule):
         super().__init__()
         if batch_size < 1 or workers < 0 or size < 8:
             raise InputError(f"batch_size {batch_size}, workers {workers}, size {size}: choose at least 1, 0 and 8")
+        if not 0 < smallest_crop <= 1:
+            raise InputError(f"smallest_crop {smallest_crop}: a part of the area, above 0 and up to 1")
         self.train = open_source(source, "train", root, download=download)
         self.test = open_source(source, "test", root, download=download)
-        self.size, self.batch_size, self.workers, self.seed = size, batch_size, workers, seed
-        self.train_views = ViewData(self.train, [probe_train_transform(size)], seed)
+        self.size, self.smallest_crop = size, smallest_crop
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        self.train_views = ViewData(self.train, [probe_train_transform(size, smallest_crop)], seed)
         self.test_views = ViewData(self.test, [evaluation_transform(size)])
 
     @property

@@ -177,6 +177,7 @@ class LinearProbe(pl.LightningModule):
             "encoder": asdict(self.loaded.encoder),
             "weights": self._weights,
             "size": data.size,
+            "smallest_crop": data.smallest_crop,
             "batch_size": data.batch_size * trainer.world_size * trainer.accumulate_grad_batches,
             "learning_rate": self.learning_rate,
             "epochs": trainer.max_epochs,

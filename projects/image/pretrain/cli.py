@@ -15,6 +15,7 @@ from projects.image.pretrain.data import PretrainImages
 from projects.image.pretrain.knn_callback import KNNAccuracy
 from projects.image.pretrain.module import SiamesePretraining
 from projects.image.records import arm_name, record_evaluation
+from projects.image.sweep import image_sweep
 from projects.image.view_data import log_refusals
 from projects.throughput import Throughput
 from projects.training_cli import TrainingCLI, run_training
@@ -97,4 +98,4 @@ The options that matter are explained in projects/image/README.md; the others ar
 
 def main(args: list[str] | None = None) -> int:
     """Run the command line; returns the exit status, as run_training does."""
-    return run_training(PretrainCLI, args)
+    return run_training(PretrainCLI, args, {"sweep": image_sweep})
