@@ -8,7 +8,7 @@ input).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -37,6 +37,11 @@ class DACL(Rival):
         if not 0.5 < alpha <= 1:
             raise InputError(f"DACL alpha {alpha}: must be above 0.5 and at most 1, so that a view shows its sample")
         self.alpha = alpha
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """See :class:`Rival`."""
+        return {"alpha": self.alpha}
 
     def forward(
         self,

@@ -5,7 +5,7 @@ Source: Koohpayegani, Tejankar, Pirsiavash, Mean Shift for Self-Supervised Learn
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +47,11 @@ class MSF(Rival):
         vectors = torch.randn(memory, out, generator=torch.Generator().manual_seed(_SEED))
         self.register_buffer("memory", F.normalize(vectors, dim=1))
         self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """See :class:`Rival`."""
+        return {"memory": len(self.memory), "neighbours": self.neighbours}
 
     def forward(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -20,6 +20,11 @@ class Rival(nn.Module):
 
     name: str
     """As the paper calls it."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What it was made with, as plain values by the names of its arguments; all that its loss depends on."""
+        return {}
 
     def forward(
         self,

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -50,6 +50,11 @@ class SSQL(Rival):
             if not 2 <= low <= high <= 24:
                 raise InputError(f"SSQL {name} {low} to {high}: give the smaller first, both within 2 to 24")
         self.weight_bits, self.activation_bits = tuple(weight_bits), tuple(activation_bits)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """See :class:`Rival`."""
+        return {"weight_bits": list(self.weight_bits), "activation_bits": list(self.activation_bits)}
 
     def forward(
         self,

@@ -47,6 +47,7 @@ The options that matter are explained in projects/image/README.md; the others ar
         super().add_arguments_to_parser(parser)
         parser.add_lightning_class_args(KNNAccuracy, "knn")
         parser.add_lightning_class_args(Throughput, "throughput")
+        parser.set_defaults({"trainer.max_epochs": -1})  # refused, where Lightning would train for 1,000
 
     def before_fit(self) -> None:
         """Say what is about to run, once for all processes."""

@@ -63,15 +63,25 @@ class PretrainImages(pl.LightningDataModule):
         name, root = self._place
         return open_source(name, "train", root), open_source(name, "test", root)
 
+    @property
+    def batches(self) -> int:
+        """Batches of each process in an epoch.
+
+        Raises:
+            InputError: there are none.
+        """
+        processes = self.trainer.world_size
+        batches = len(self.source) // (self.batch_size * processes)
+        if batches == 0:
+            raise InputError(
+                f"{self.source.name}: its images ({len(self.source)}) are fewer than a batch of {self.batch_size} in "
+                f"each process ({processes}); lower data.batch_size"
+            )
+        return batches
+
     def train_dataloader(self) -> DataLoader:
         """Batches of this process, from where the run stands."""
         trainer = self.trainer
-        batches = len(self.source) // (self.batch_size * trainer.world_size)
-        if batches == 0:
-            raise InputError(
-                f"{self.source.name}: {len(self.source)} images are fewer than a batch of {self.batch_size} in each of "
-                f"{trainer.world_size} processes; lower data.batch_size"
-            )
         sampler = EpochSampler(
             len(self.source),
             self.batch_size,
@@ -79,7 +89,7 @@ class PretrainImages(pl.LightningDataModule):
             trainer.global_rank,
             trainer.world_size,
             batches_done=trainer.fit_loop.epoch_loop.batch_progress.total.processed,
-            batches=batches,
+            batches=self.batches,
         )
         return DataLoader(
             self.views,

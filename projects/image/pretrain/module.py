@@ -31,11 +31,18 @@ class Heads:
         hidden: width of their hidden layers.
         out: size of projections and predictions.
         temperature: of MoCo v3's softmax over keys.
+
+    Raises:
+        InputError: a size is not positive.
     """
 
     hidden: int = 4096
     out: int = 256
     temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.hidden < 1 or self.out < 1:
+            raise InputError(f"heads: hidden {self.hidden}, out {self.out}; choose at least 1")
 
 
 @dataclass(frozen=True)
@@ -47,12 +54,24 @@ class Optimization:
         weight_decay: of weights.
         warmup_epochs: the rate grows for so long.
         momentum: of the target network at the start; it grows to 1 by a cosine.
+
+    Raises:
+        InputError: a number is out of range.
     """
 
     learning_rate: float = 0.6
     weight_decay: float = 1e-6
     warmup_epochs: int = 10
     momentum: float = 0.99
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0 or self.weight_decay < 0 or self.warmup_epochs < 0:
+            raise InputError(
+                f"optimization: learning_rate {self.learning_rate}, weight_decay {self.weight_decay}, warmup_epochs "
+                f"{self.warmup_epochs}; choose above 0, at least 0 and at least 0"
+            )
+        if not 0 <= self.momentum <= 1:
+            raise InputError(f"optimization: momentum {self.momentum}; choose one in [0, 1]")
 
 
 class SiamesePretraining(pl.LightningModule):
@@ -101,9 +120,8 @@ class SiamesePretraining(pl.LightningModule):
     def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
         """The loss of two views of every image."""
         generator = step_generator(self, self.seed)
-        first, second = (
-            view.contiguous(memory_format=torch.channels_last) for view in self.views(batch[0], generator)
-        )
+        torch.manual_seed(generator.initial_seed())  # of encoders with dropout, so that they resume exactly, too
+        first, second = (view.contiguous(memory_format=torch.channels_last) for view in self.views(batch[0], generator))
         loss = self.framework(first, second, generator)
         self.log("loss", loss, prog_bar=True, batch_size=len(first))
         return loss
@@ -117,14 +135,18 @@ class SiamesePretraining(pl.LightningModule):
     def configure_optimizers(self) -> dict:
         """LARS; the rate changes with every step."""
         options, trainer = self.optimization, self.trainer
-        if trainer.max_epochs in (None, -1):
+        if trainer.max_epochs < 1:
             raise InputError("trainer.max_epochs: name it, as learning rate and momentum follow a cosine up to the end")
+        if options.warmup_epochs >= trainer.max_epochs:
+            raise InputError(
+                f"model.optimization.warmup_epochs {options.warmup_epochs}: as long as the training of "
+                f"trainer.max_epochs {trainer.max_epochs}; warm up for fewer"
+            )
         self._steps = steps = trainer.max_epochs * self._steps_per_epoch
         trained = [weight for weight in self.framework.parameters() if weight.requires_grad]
         rate = scaled_learning_rate(options.learning_rate, self.joint_batch)
         optimizer = LARS(trained, rate, options.weight_decay)
         warmup = options.warmup_epochs * self._steps_per_epoch
-        warmup_cosine(0, steps, warmup)  # refuses what cannot be
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, steps, warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -136,9 +158,8 @@ class SiamesePretraining(pl.LightningModule):
 
     @property
     def _steps_per_epoch(self) -> int:
-        data, trainer = self.trainer.datamodule, self.trainer
-        batches = len(data.source) // (data.batch_size * trainer.world_size)
-        return -(-batches // trainer.accumulate_grad_batches)  # Lightning steps with what is left at an epoch's end
+        # Lightning steps with what is left at an epoch's end
+        return -(-self.trainer.datamodule.batches // self.trainer.accumulate_grad_batches)
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Add what rebuilds the encoder without this class, and what a resumed run must have in common."""
@@ -159,6 +180,7 @@ class SiamesePretraining(pl.LightningModule):
             "framework": FRAMEWORKS[self.framework_name],
             "augmentation": asdict(data.augmentation),
             "rival": "" if rival is None else rival.name,
+            **({} if rival is None else {"rival_options": rival.options}),
             "epochs": min(self.trainer.current_epoch + 1, self.trainer.max_epochs),
             "source": data.source.name,
             "images": len(data.source),
@@ -177,6 +199,8 @@ class SiamesePretraining(pl.LightningModule):
             **pretraining,
             "encoder": asdict(self.encoder),
             "max_epochs": self.trainer.max_epochs,
+            "accumulate_grad_batches": self.trainer.accumulate_grad_batches,
+            "precision": str(self.trainer.precision),
             "images": self.trainer.datamodule.source.digest,
             "number of devices": self.trainer.world_size,
         }
