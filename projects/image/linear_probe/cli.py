@@ -6,6 +6,8 @@ import logging
 import time
 from pathlib import Path
 
+from lightning.pytorch.cli import LightningArgumentParser
+
 from pcrq.errors import InputError
 from projects.image.linear_probe.data import LabelledImages
 from projects.image.linear_probe.module import KEY, LinearProbe
@@ -34,6 +36,11 @@ The options that matter are explained in projects/image/README.md; the others ar
     def __init__(self, args: list[str] | None = None):
         self._started = time.perf_counter()
         super().__init__(LinearProbe, LabelledImages, args)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """No number of epochs that nobody chose."""
+        super().add_arguments_to_parser(parser)
+        parser.set_defaults({"trainer.max_epochs": -1})  # refused, where Lightning would train for 1,000
 
     def before_fit(self) -> None:
         """Say what is about to run, once for all processes."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -33,14 +33,21 @@ class Pretraining:
     """What a published checkpoint does not say of itself, for the report; see projects/image/README.md.
 
     Args:
-        framework: "MoCo v3" or "BYOL".
+        framework: as the report calls it.
         augmentation: how its views were made.
         epochs: of its pretraining.
+
+    Raises:
+        InputError: there were no epochs.
     """
 
-    framework: str = "MoCo v3"
+    framework: Literal["MoCo v3", "BYOL"] = "MoCo v3"
     augmentation: Augmentation = field(default_factory=Augmentation)
     epochs: int = 100
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise InputError(f"pretraining.epochs {self.epochs}: choose at least 1")
 
 
 class LinearProbe(pl.LightningModule):
@@ -76,9 +83,11 @@ class LinearProbe(pl.LightningModule):
         self.learning_rate, self.seed = learning_rate, seed
         self._frozen = [_load(checkpoint, encoder)]  # in a list: not a part of this module, so not saved or trained
         if pretraining is not None:
+            if checkpoint is None:
+                raise InputError("model.pretraining: tells of a checkpoint; name it by --model.checkpoint")
             if self.loaded.pretraining:
                 raise InputError(f"{checkpoint}: tells itself how it was pretrained; leave model.pretraining out")
-            self.loaded.pretraining = asdict(pretraining)
+            self.loaded.pretraining = {**asdict(pretraining), "rival": ""}
         self.arm = arm or arm_name(self.loaded.pretraining)
         if not arm and checkpoint is not None and not self.loaded.pretraining:
             raise InputError(
@@ -126,22 +135,22 @@ class LinearProbe(pl.LightningModule):
 
     def on_test_epoch_start(self) -> None:
         """Begin to collect."""
-        self._ranks: list[Tensor] = []
+        self._hits: list[Tensor] = []
 
     def test_step(self, batch: list[Tensor], batch_idx: int) -> None:
-        """How many classes are thought more likely than the true one."""
+        """Whether the true class is the first, …, the fifth that comes to mind."""
         logits, labels = self(batch[0]), batch[1]
-        own = logits.gather(1, labels.unsqueeze(1))
-        self._ranks.append((logits > own).sum(dim=1))
+        likely = logits.topk(min(5, logits.shape[1]), dim=1).indices
+        self._hits.append(likely == labels.unsqueeze(1))
 
     def on_test_epoch_end(self) -> None:
         """Accuracies over all processes, without the images that could not be read."""
         data = self.trainer.datamodule
         indices = torch.tensor(data.test_indices())
         readable = ~data.test_views.unreadable[indices].to(self.device)
-        ranks = torch.cat(self._ranks)[readable]
-        counts = torch.stack([(ranks == 0).sum(), (ranks < 5).sum(), torch.tensor(len(ranks), device=ranks.device)])
-        top1, top5, images = self.trainer.strategy.reduce(counts.double(), reduce_op="sum").tolist()
+        hits = torch.cat(self._hits)[readable]
+        counts = torch.stack([hits[:, 0].sum(), hits.sum(), readable.sum()])
+        top1, top5, images = self.trainer.strategy.reduce(counts, reduce_op="sum").tolist()
         if images == 0:
             raise InputError(f"{data.test.name}: none of the test images can be read")
         self.measured = {"accuracy": top1 / images}
@@ -153,7 +162,7 @@ class LinearProbe(pl.LightningModule):
         data, trainer = self.trainer.datamodule, self.trainer
         batch = data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
         rate, epochs = scaled_learning_rate(self.learning_rate, batch), trainer.max_epochs
-        if epochs in (None, -1):
+        if epochs < 1:
             raise InputError("trainer.max_epochs: name it, as the learning rate follows a cosine up to the end")
         optimizer = torch.optim.SGD(self.layer.parameters(), rate, momentum=0.9, weight_decay=0)
         cosine = torch.optim.lr_scheduler.LambdaLR(
