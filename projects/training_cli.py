@@ -195,6 +195,11 @@ def run_training(
     except (InputError, MisconfigurationException) as error:
         print_error(cli.program, str(error))
         return 2
+    except ValueError as error:
+        if not isinstance(error.__cause__, InputError):  # what jsonargparse makes of the error of an optional argument
+            raise
+        print_error(cli.program, str(error.__cause__))
+        return 2
     except SystemExit as stop:
         if not isinstance(stop.__context__, KeyboardInterrupt):  # what Lightning turns Ctrl-C into
             raise
