@@ -53,3 +53,27 @@ class EpochSampler(Sampler[int]):
         mine = torch.cat(orders)[:total].view(self.batches, self.world_size, self.batch_size)
         skip = self.start_batch if self.epoch == self.start_epoch else 0
         return map(int, mine[skip:, self.rank].flatten())
+
+
+class EpochKeys(Sampler[tuple[int, int]]):
+    """The indices of a sampler, each with the epoch, as data takes them that draws by it.
+
+    The epoch travels with the index because worker processes that live on do not see it change here.
+
+    Args:
+        sampler: has ``epoch`` and ``set_epoch``.
+    """
+
+    def __init__(self, sampler: Sampler[int]):
+        self.sampler = sampler
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next pass; Lightning calls this."""
+        self.sampler.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        epoch = self.sampler.epoch
+        return ((epoch, index) for index in self.sampler)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from pcrq.errors import InputError
+from projects.evaluation_mode import evaluation_mode
 from projects.image.resnet import BLOCKS, ResNet, Stem
 
 CLASSIFIERS = ("fc", "head", "heads", "classifier")
@@ -87,16 +88,12 @@ def feature_size(network: nn.Module, size: int) -> int:
     Raises:
         InputError: it does not.
     """
-    modes = {module: module.training for module in network.modules()}
     try:
-        with torch.no_grad():
-            features = network.eval()(torch.zeros(2, 3, size, size, device=device_of(network)))
+        with evaluation_mode(network):
+            features = network(torch.zeros(2, 3, size, size, device=device_of(network)))
     except Exception as error:
         message = f"encoder {type(network).__name__}: fails on images of {size}×{size} pixels: {error}"
         raise InputError(f"{message}; choose another data.size, or another encoder") from error
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     shape = tuple(getattr(features, "shape", ()))
     if len(shape) != 2 or shape[0] != 2:
         raise InputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -12,13 +11,14 @@ from torch.utils.data import DataLoader
 
 from octree.knn import knn_accuracy
 from pcrq.errors import InputError
+from projects.evaluation_mode import evaluation_mode
+from projects.fixed_choice import fixed_choice
 from projects.image.encoder import device_of
 from projects.image.image_transforms import evaluation_transform
 from projects.image.sources.source import ImageSource
 from projects.image.view_data import ViewData
 
 
-@torch.no_grad()
 def embed_images(
     network: nn.Module,
     source: ImageSource,
@@ -56,7 +56,7 @@ def embed_images(
     data = ViewData(source, [evaluation_transform(size)])
     loader = DataLoader(data, batch_size=batch_size, sampler=indices.tolist(), num_workers=workers)
     features, labels = [], []
-    with _evaluating(network):
+    with evaluation_mode(network):
         for views, batch_labels in progress(loader):
             images = views[:, 0].to(device).float().div_(255).sub_(mean).div_(std)
             features.append(network(images.contiguous(memory_format=torch.channels_last)).float())
@@ -91,27 +91,9 @@ def source_knn_accuracy(
     Source: Wu et al., Unsupervised Feature Learning via Instance Discrimination, CVPR 2018, section 3.4.
     """
     voters, voters_labels, _ = embed_images(
-        network, gallery, size, mean, std, indices=at_most(images, len(gallery)), workers=workers
+        network, gallery, size, mean, std, indices=fixed_choice(images, np.arange(len(gallery))), workers=workers
     )
     features, labels, _ = embed_images(
-        network, held_out, size, mean, std, indices=at_most(images, len(held_out)), workers=workers
+        network, held_out, size, mean, std, indices=fixed_choice(images, np.arange(len(held_out))), workers=workers
     )
     return knn_accuracy(features, labels, voters, voters_labels, neighbours=neighbours)
-
-
-def at_most(number: int, available: int) -> np.ndarray:
-    """A fixed random choice of so many indices, in order; all where there are not more."""
-    if available <= number:
-        return np.arange(available)
-    return np.sort(np.random.default_rng(0).permutation(available)[:number])
-
-
-@contextmanager
-def _evaluating(network: nn.Module):
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from pcrq.errors import InputError
 from projects.image.sources import ImageSource, Refusal, UnreadableImage
@@ -98,30 +98,6 @@ def log_refusals(data: ViewData, named: int = 20) -> None:
         log.warning("not read: %s: %s", refusal.name, refusal.reason)
     if refusals:
         log.warning("%d of the %d images of %s could not be read", len(refusals), len(data), data.source.name)
-
-
-class EpochKeys(Sampler[tuple[int, int]]):
-    """The indices of a sampler, each with the epoch, as :class:`ViewData` takes them.
-
-    The epoch travels with the index because worker processes that live on do not see it change here.
-
-    Args:
-        sampler: has ``epoch`` and ``set_epoch``.
-    """
-
-    def __init__(self, sampler: Sampler[int]):
-        self.sampler = sampler
-
-    def __len__(self) -> int:
-        return len(self.sampler)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next pass; Lightning calls this."""
-        self.sampler.set_epoch(epoch)
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch = self.sampler.epoch
-        return ((epoch, index) for index in self.sampler)
 
 
 @contextmanager

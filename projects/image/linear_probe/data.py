@@ -9,10 +9,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from pcrq.errors import InputError
-from projects.epoch_sampler import EpochSampler
+from projects.epoch_sampler import EpochKeys, EpochSampler
 from projects.image.image_transforms import evaluation_transform, probe_train_transform
 from projects.image.sources import open_source
-from projects.image.view_data import EpochKeys, ViewData
+from projects.image.view_data import ViewData
 
 
 class LabelledImages(pl.LightningDataModule):

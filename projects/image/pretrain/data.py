@@ -9,11 +9,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from pcrq.errors import InputError
-from projects.epoch_sampler import EpochSampler
+from projects.epoch_sampler import EpochKeys, EpochSampler
 from projects.image.augmentation import Augmentation
 from projects.image.image_transforms import view_transforms
 from projects.image.sources import ImageSource, open_source
-from projects.image.view_data import EpochKeys, ViewData
+from projects.image.view_data import ViewData
 
 
 class PretrainImages(pl.LightningDataModule):

@@ -12,6 +12,7 @@ from octree.midnet import MIDNet
 from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
 from projects.accuracy_callback import AccuracyCallback
+from projects.fixed_choice import fixed_choice
 
 
 class KNNAccuracy(AccuracyCallback):
@@ -56,8 +57,8 @@ def store_knn_accuracy(
         shapes: at most so many in the gallery, and held out.
     """
     held_out = np.flatnonzero(np.isin(np.asarray(store.split, dtype=object), ["val", "test"]) & (store.category >= 0))
-    held_out = _at_most(shapes, np.setdiff1d(held_out, gallery))
-    gallery = _at_most(shapes, gallery[store.category[gallery] >= 0])
+    held_out = fixed_choice(shapes, np.setdiff1d(held_out, gallery))
+    gallery = fixed_choice(shapes, gallery[store.category[gallery] >= 0])
     category = torch.from_numpy(store.category.astype(np.int64))
     features = embed(network, store, gallery)
     if len(held_out) == 0:
@@ -65,10 +66,3 @@ def store_knn_accuracy(
     return knn_accuracy(
         embed(network, store, held_out), category[held_out], features, category[gallery], neighbours=neighbours
     )
-
-
-def _at_most(number: int, indices: np.ndarray) -> np.ndarray:
-    """A fixed random choice of so many, in order."""
-    if len(indices) <= number:
-        return indices
-    return np.sort(np.random.default_rng(0).permutation(indices)[:number])

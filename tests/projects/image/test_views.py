@@ -10,10 +10,11 @@ from PIL import Image, ImageFilter
 from torch.utils.data import DataLoader, SequentialSampler
 
 from pcrq.errors import InputError
+from projects.epoch_sampler import EpochKeys
 from projects.image.augmentation import ARMS, Augmentation, arm
 from projects.image.image_transforms import GaussianBlur, evaluation_transform, probe_train_transform, view_transforms
 from projects.image.sources import BuiltinImages, FolderImages, ImageSource, UnreadableImage
-from projects.image.view_data import EpochKeys, ViewData
+from projects.image.view_data import ViewData
 from projects.image.views import ViewsOnDevice
 
 SIZE = 32
