@@ -136,6 +136,11 @@ class TrainingCLI(LightningCLI):
             trainer.callbacks.append(EpochCheckpoint(checkpoint.dirpath, **CHECKPOINT_DEFAULTS))
         return trainer
 
+    @property
+    def epochs_done(self) -> int:
+        """Whole epochs; Lightning's own number counts one that ``max_steps`` or ``max_time`` ended."""
+        return self.trainer.current_epoch - (not self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)
+
     def device_name(self) -> str:
         """Where the run computes, for its first line."""
         device, count = self.trainer.strategy.root_device, self.trainer.world_size

@@ -65,7 +65,7 @@ The options that matter are explained in projects/image/README.md; the others ar
         Raises:
             InputError: the run did not get to its end.
         """
-        done, wanted = self.trainer.current_epoch, self.trainer.max_epochs
+        done, wanted = self.epochs_done, self.trainer.max_epochs
         if done < wanted:
             raise InputError(
                 f"stopped after {done} of {wanted} epochs, so nothing is recorded; --ckpt_path last goes on"

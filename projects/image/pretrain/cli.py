@@ -68,7 +68,7 @@ The options that matter are explained in projects/image/README.md; the others ar
         """Name the images that could not be read, and record the accuracy of the last epoch."""
         log_refusals(self.datamodule.views)
         knn = next(callback for callback in self.trainer.callbacks if isinstance(callback, KNNAccuracy))
-        if self.trainer.is_global_zero and self.trainer.current_epoch >= self.trainer.max_epochs:
+        if self.trainer.is_global_zero and self.epochs_done >= self.trainer.max_epochs:
             self._record(knn)
 
     def _record(self, knn: KNNAccuracy) -> None:
