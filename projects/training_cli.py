@@ -293,6 +293,7 @@ def quiet_libraries() -> Iterator[None]:
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable")  # ours are, by their samplers
     warnings.filterwarnings("ignore", message="The number of training batches.*smaller than the logging interval")
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs")  # large runs get a new process each
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     for library in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)

@@ -21,6 +21,7 @@ VERSION = 1
 """Goes up when the images change."""
 
 _COUNTS = {"train": 8192, "test": 4096}
+_MEMORY = 2**26  # bytes up to which all images are kept once they are drawn
 
 
 class BuiltinImages(ImageSource):
@@ -48,7 +49,7 @@ class BuiltinImages(ImageSource):
         self.classes = [*OUTLINES, *TEXTURES]
         self.size = size
         self._count, self._seed = count, seed
-        self._drawn: dict[int, np.ndarray] = {}  # 3 KB an image: drawing it again would take longer than cropping it
+        self._drawn: dict[int, np.ndarray] = {}  # to draw an image of 32 pixels takes longer than to crop and flip it
         self._stream = [VERSION, seed, int(drawn == "test")]
 
     def __len__(self) -> int:
@@ -57,9 +58,12 @@ class BuiltinImages(ImageSource):
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         self._check_index(index)
         label = index % len(self.classes)
-        if index not in self._drawn:
-            self._drawn[index] = _draw(label, self.size, np.random.default_rng([*self._stream, index]))
-        return Image.fromarray(self._drawn[index]), label
+        pixels = self._drawn.get(index)
+        if pixels is None:
+            pixels = _draw(label, self.size, np.random.default_rng([*self._stream, index]))
+            if pixels.nbytes * len(self) <= _MEMORY:
+                self._drawn[index] = pixels
+        return Image.fromarray(pixels), label
 
     @property
     def digest(self) -> str:
