@@ -47,8 +47,7 @@ class AudioNTT2020(nn.Module):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """The embedding: maximum over time plus mean over time."""
-        frames = self.frames(log_mel)
-        return frames.amax(dim=1) + frames.mean(dim=1)
+        return self.pool(self.frames(log_mel))
 
     def frames(self, log_mel: Tensor) -> Tensor:
         """(B, T // 8, dimension) features before pooling, one for every 80 ms."""
@@ -59,6 +58,11 @@ class AudioNTT2020(nn.Module):
             )
         maps = self.features(log_mel)
         return self.fc(maps.permute(0, 3, 2, 1).flatten(2))  # the published weights count channels fastest
+
+    @staticmethod
+    def pool(frames: Tensor) -> Tensor:
+        """(B, T // 8, dimension) features of frames -> (B, dimension) embeddings."""
+        return frames.amax(dim=1) + frames.mean(dim=1)
 
 
 def _block(channels: int) -> list[nn.Module]:

@@ -35,6 +35,22 @@ def random_segment(
         raise InputError(f"segments of {samples} samples: choose at least 1")
     spare = waveforms.shape[-1] - samples
     if spare <= 0:
-        return F.pad(waveforms, (-spare // 2, -spare - -spare // 2))
+        return centred_segment(waveforms, samples)
     limits = torch.full((*waveforms.shape[:-1], 1), spare + 1, device=waveforms.device)
     return waveforms.gather(-1, integers_below(limits, generator) + torch.arange(samples, device=waveforms.device))
+
+
+def centred_segment(waveforms: Tensor, samples: int) -> Tensor:
+    """Cut the ``samples`` in the middle; what is shorter is centred between zeros.
+
+    Args:
+        waveforms: (..., T), any type and device, T >= 0.
+        samples: length of the segments, at least 1.
+
+    Returns:
+        (..., samples), of the type and on the device of the waveforms.
+    """
+    spare = waveforms.shape[-1] - samples
+    if spare > 0:
+        return waveforms.narrow(-1, spare // 2, samples)
+    return F.pad(waveforms, (-spare // 2, -spare - -spare // 2))

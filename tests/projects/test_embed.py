@@ -104,7 +104,7 @@ def test_the_axis_that_is_up_matters(meshes, network, tmp_path):
 def test_an_interrupted_run_prepares_nothing_twice(meshes, network, tmp_path, monkeypatch):
     prepared = count_prepared(monkeypatch)
     with monkeypatch.context() as patch:
-        patch.setattr("octree.embedding.embed", interrupt)
+        patch.setattr("projects.commands.embed_shapes.embed", interrupt)
         assert run(meshes, network, tmp_path / "f.npz", "--jobs", "1") == 130
     assert not (tmp_path / "f.npz").exists() and len(prepared) == 6
     assert run(meshes, network, tmp_path / "f.npz", "--jobs", "1") == 0
@@ -115,7 +115,7 @@ def test_an_interrupted_run_prepares_nothing_twice(meshes, network, tmp_path, mo
 
 def test_what_another_run_left_is_not_taken(meshes, network, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("octree.embedding.embed", interrupt)
+        patch.setattr("projects.commands.embed_shapes.embed", interrupt)
         run(meshes / "box/box0.off", network, tmp_path / "f.npz", "--jobs", "1")
     assert run(meshes / "ball/ball0.off", network, tmp_path / "f.npz", "--jobs", "1") == 0
     assert np.load(tmp_path / "f.npz")["id"].tolist() == ["ball0.off"]

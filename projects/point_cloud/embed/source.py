@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -14,27 +12,11 @@ from data_prep.mesh import Mesh
 from data_prep.mesh_folder import MeshCollection, collect_meshes
 from data_prep.mesh_loading import MESH_FORMATS, Axis, load_mesh
 from data_prep.pipeline import Pipeline
-from data_prep.run import Item, Refusal, Summary, prepare
+from data_prep.run import Item
+from data_prep.shape_recipe import ShapeRecipe
 from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
-from projects.whole_file import whole_file
-
-STORE_FORMATS = (".h5", ".hdf5")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Shapes to embed.
-
-    Args:
-        store: the shapes.
-        refused: meshes that could not be used.
-        refused_list: where they are listed; None where nothing was refused.
-    """
-
-    store: ShapeStore
-    refused: list[Refusal] = field(default_factory=list)
-    refused_list: Path | None = None
+from projects.temporary_store import STORE_FORMATS, Source, temporary_store
 
 
 @contextlib.contextmanager
@@ -72,37 +54,9 @@ def open_source(
         meshes = _single_mesh(source, up or "y")
     else:
         meshes = collect_meshes(source, labels=labels, up=up or "y")
-    working = out.with_name(f".{out.name}.shapes.h5")
-    listed, refused_list = working.with_name(f"{working.name}.refused.csv"), out.with_name(f"{out.name}.refused.csv")
-    try:
-        summary = _prepare(meshes, working, jobs, source)
-    except InputError as error:
-        if listed.exists():  # every mesh was refused: nothing is left to go on with
-            listed.replace(refused_list)
-        raise InputError(str(error).replace(str(listed), str(refused_list))) from error
-    if summary.refused:
-        with whole_file(refused_list) as temporary:
-            shutil.copyfile(listed, temporary)
-    else:
-        refused_list.unlink(missing_ok=True)
-    store = ShapeStore(working)
-    yield Source(store, summary.refused, refused_list if summary.refused else None)
-    store.close()
-    working.unlink(missing_ok=True)
-    listed.unlink(missing_ok=True)
-
-
-def _prepare(meshes: MeshCollection, working: Path, jobs: int | None, source: Path) -> Summary:
-    options = {
-        "classes": meshes.classes,
-        "pipeline": Pipeline(patches=0),
-        "jobs": jobs,
-        "source": f"meshes of {source.resolve().name}",
-    }
-    if working.exists():
-        with contextlib.suppress(InputError):  # left by a run on other meshes, or damaged: made anew
-            return prepare(meshes.items, working, **options)
-    return prepare(meshes.items, working, **options, force=True)
+    options = {"classes": meshes.classes, "jobs": jobs, "source": f"meshes of {source.resolve().name}"}
+    with temporary_store(meshes.items, out, ShapeRecipe(Pipeline(patches=0)), **options) as prepared:
+        yield prepared
 
 
 def _single_mesh(path: Path, up: Axis) -> MeshCollection:

@@ -1,0 +1,1 @@
+"""Linear classification of frozen embeddings: the measure of the paper's table 9."""

@@ -1,0 +1,208 @@
+"""Linear evaluation on the sounds of one task, as in table 9 of the paper."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from data_prep.sound_store import SoundStore
+from pcrq.errors import InputError
+from projects.audio.embedding import embed_sounds
+from projects.audio.encoder_checkpoint import UNTRAINED, LoadedEncoder, load_encoder
+from projects.audio.linear_evaluation.classifier import EPOCHS, accuracy, standardised, train_classifier
+from projects.audio.linear_evaluation.partition import Partition, held_out, partitions
+from projects.audio.ntt import AudioNTT2020
+from projects.audio.records import sound_record, task_name
+from projects.audio.store_waveforms import Clips, waveform_statistics
+from projects.device import choose_device
+from projects.run_record import Record, append_records, known_records
+from projects.training_cli import make_run_folder
+
+_log = logging.getLogger(__name__)
+
+
+def evaluate(
+    store: Path,
+    checkpoint: Path | None = None,
+    run_dir: Path = Path("runs/audio_evaluation"),
+    seconds: float | None = None,
+    statistics: Literal["task", "pretraining"] = "task",
+    repeats: int = 10,
+    epochs: int = EPOCHS,
+    seed: int = 0,
+    arm: str = "",
+    dimension: int = 2048,
+    batch_size: int = 64,
+    workers: int = 2,
+    device: str = "auto",
+) -> None:
+    """Train a linear layer on the embeddings of a task's clips, test it and record it.
+
+    The splits of the store are used, or each of its folds is the test set once. What RUN_DIR/results.json has already
+    is not measured again.
+
+    Args:
+        store: sound store with categories and splits, or folds.
+        checkpoint: of projects.audio.pretrain, or the weights that nttcslab publishes; none for a random encoder.
+        run_dir: folder for results.json.
+        seconds: length that all clips are brought to; none for what the store says of its task.
+        statistics: spectrograms are normalised by those of the task's training clips, as in BYOL-A, or by those of the
+            pretraining.
+        repeats: trainings of the layer; each is a record of its own.
+        epochs: of the layer, at most.
+        seed: of the first repeat, the next one has the next; draws the layer, the order of the clips, a validation set
+            where there is none, and the weights of a random encoder.
+        arm: what the results call the encoder; empty for what the checkpoint says.
+        dimension: of a random encoder's embeddings.
+        batch_size: clips that are embedded at a time.
+        workers: processes that read the store.
+        device: cpu, cuda, cuda:1, …; auto takes a GPU where there is one.
+
+    Raises:
+        InputError: the store or the checkpoint cannot be used, or an option is out of range.
+    """
+    at_least_1 = {"repeats": repeats, "epochs": epochs, "batch_size": batch_size}
+    for name, number in {**at_least_1, "workers": workers, "seed": seed}.items():
+        if number < (name in at_least_1):
+            raise InputError(f"{name} {number}: choose at least {int(name in at_least_1)}")
+    sounds = SoundStore(store)
+    parts, seconds = partitions(sounds), _seconds(sounds, seconds)
+    loaded = _encoder(checkpoint, arm, statistics, dimension, seed)
+    make_run_folder(run_dir)
+    results = run_dir / "results.json"
+    config = {
+        "pretraining": loaded.pretraining,
+        "dimension": loaded.network.dimension,
+        "weights": loaded.digest,
+        "statistics": statistics,
+        "seconds": seconds,
+        "epochs": epochs,
+        **({"folds": len(parts)} if len(parts) > 1 else {}),
+    }
+    records = [_record(sounds, parts, loaded.arm, seed + repeat, config) for repeat in range(repeats)]
+    known = known_records(results)
+    missing = [record for record in records if record.key not in known]
+    if missing:
+        loaded.network.to(choose_device(device))
+        everything = np.unique(np.concatenate([_all(part) for part in parts]))
+        measured = loaded.statistics
+        if statistics == "task":
+            clips = Clips(sounds, np.unique(np.concatenate([part.train for part in parts])), seconds)
+            measured = waveform_statistics(clips, choose_device(device), workers)
+        _log.info(
+            "embedding %d sounds, log-mel mean %.3f, deviation %.3f", len(everything), measured.mean, measured.std
+        )
+        embeddings = embed_sounds(
+            loaded.network,
+            measured,
+            sounds,
+            everything,
+            seconds=seconds,
+            batch_size=batch_size,
+            workers=workers,
+            progress=_bar,
+        ).to(choose_device(device))
+    for record in missing:
+        started = time.perf_counter()
+        values = [
+            _accuracy(embeddings, everything, sounds.category, part, len(sounds.classes), record.seed, epochs)
+            for part in parts
+        ]
+        record = replace(record, value=float(np.mean(values)), seconds=round(time.perf_counter() - started, 1))
+        append_records(results, [record])
+        known[record.key] = record
+        if len(parts) > 1:
+            _log.info(
+                "folds: %s", ", ".join(f"{part.fold} {100 * v:.1f}" for part, v in zip(parts, values, strict=True))
+            )
+    accuracies = [known[record.key].value for record in records]
+    _log.info("%s, %s: accuracy %s", task_name(sounds), loaded.arm, _in_words(accuracies))
+    _log.info("recorded in %s", results)
+
+
+def _seconds(store: SoundStore, seconds: float | None) -> float:
+    seconds = store.parameters.get("seconds") if seconds is None else seconds
+    if seconds is None:
+        raise InputError(f"{store.path}: does not say how long the clips of its task are; give --seconds")
+    if not 0.1 <= seconds <= 3600:
+        raise InputError(f"seconds {seconds}: choose 0.1 to 3600")
+    return float(seconds)
+
+
+def _encoder(checkpoint: Path | None, arm: str, statistics: str, dimension: int, seed: int) -> LoadedEncoder:
+    if checkpoint is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            loaded = LoadedEncoder(AudioNTT2020(dimension).eval(), arm=UNTRAINED)
+    else:
+        loaded = load_encoder(checkpoint)
+    loaded.arm = arm or loaded.arm
+    if not loaded.arm:
+        raise InputError(f"{checkpoint}: does not tell how it was pretrained; name it for the results by --arm")
+    if statistics == "pretraining" and loaded.statistics is None:
+        raise InputError(
+            f"{checkpoint or 'a random encoder'}: has no statistics of its pretraining; choose --statistics task"
+        )
+    return loaded
+
+
+def _record(store: SoundStore, parts: list[Partition], arm: str, seed: int, config: dict) -> Record:
+    """What is to be measured; of folds, the mean over them."""
+    return sound_record(
+        store,
+        arm=arm,
+        protocol="linear evaluation",
+        metric="accuracy",
+        value=0.0,
+        seed=seed,
+        train_samples=round(np.mean([len(part.train) for part in parts])),
+        test_samples=sum(len(part.test) for part in parts),
+        config=config,
+    )
+
+
+def _accuracy(
+    embeddings: Tensor,
+    everything: np.ndarray,
+    category: np.ndarray,
+    part: Partition,
+    classes: int,
+    seed: int,
+    epochs: int,
+) -> float:
+    """Of one classifier, on its test clips."""
+    train, validation = part.train, part.validation
+    if validation is None:
+        train, validation = held_out(train, category[train], [seed, max(0, part.fold)])
+    learned, stopped, asked, scale = (
+        torch.from_numpy(np.searchsorted(everything, clips)).to(embeddings.device)
+        for clips in (train, validation, part.test, part.train)
+    )
+    truth = torch.from_numpy(category[everything].astype(np.int64)).to(embeddings.device)
+    features = standardised(embeddings, scale)
+    layer = train_classifier(features, truth, learned, stopped, classes, seed, epochs)
+    return accuracy(layer, features[asked], truth[asked])
+
+
+def _all(part: Partition) -> np.ndarray:
+    return np.concatenate([part.train, part.test, *([] if part.validation is None else [part.validation])])
+
+
+def _in_words(accuracies: list[float]) -> str:
+    mean = f"{100 * np.mean(accuracies):.1f} %"
+    if len(accuracies) == 1:
+        return mean
+    return f"{mean}, deviation {100 * np.std(accuracies, ddof=1):.1f} over {len(accuracies)} repeats"
+
+
+def _bar(batches: Iterable) -> Iterable:
+    return tqdm(batches, desc="embeddings", leave=False)
