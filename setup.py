@@ -46,6 +46,7 @@ setup(
         "pyyaml>=6",
         "librosa>=0.10",
         "soundfile>=0.12",
+        "soxr>=0.3.2",
         "matplotlib>=3.8",
         "pillow>=10.1",
     ],

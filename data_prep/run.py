@@ -202,15 +202,28 @@ def _described(item: Item) -> list:
     return [item.id, item.category, item.split, item.stamp] + ([] if item.fold == -1 else [item.fold])
 
 
-def _check(items: Sequence[Item], out: Path, classes: Sequence[str], jobs: int | None, recipe: Recipe) -> None:
-    if not items:
-        raise InputError(f"{out}: there is nothing to prepare")
+def check_target(out: Path, kind: str) -> None:
+    """Raise unless ``out`` can name a store; also for those who have much to do before they call :func:`prepare_store`.
+
+    Args:
+        out: the store to write.
+        kind: what it holds, "shape" or "sound".
+
+    Raises:
+        InputError: the name does not end in ".h5", is that of a folder, or its folder is missing.
+    """
     if out.suffix.lower() != ".h5":
-        raise InputError(f"{out}: the name of a {recipe.kind} store ends in .h5")
+        raise InputError(f"{out}: the name of a {kind} store ends in .h5")
     if not out.parent.is_dir():
         raise InputError(f"{out}: the folder {out.parent} does not exist; create it first")
     if out.is_dir():
         raise InputError(f"{out}: a folder; name the file to write")
+
+
+def _check(items: Sequence[Item], out: Path, classes: Sequence[str], jobs: int | None, recipe: Recipe) -> None:
+    if not items:
+        raise InputError(f"{out}: there is nothing to prepare")
+    check_target(out, recipe.kind)
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs {jobs}: at least one worker is needed")
     ids, known = set(), {"", *classes}

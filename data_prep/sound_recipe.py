@@ -17,15 +17,24 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class SoundRecipe:
-    """Keep what was loaded, 16 kHz mono, as 16-bit samples; a :class:`~data_prep.recipe.Recipe`."""
+    """Keep what was loaded, 16 kHz mono, as 16-bit samples; a :class:`~data_prep.recipe.Recipe`.
+
+    Args:
+        task: what an evaluation on the store is called, such as "NS"; "" where it is none in particular.
+        seconds: what that evaluation takes of every clip; nothing is cut here. 0 where there is no task.
+    """
 
     kind: ClassVar[str] = "sound"
     share: ClassVar[float] = 1.0
     parts: ClassVar[None] = None
 
+    task: str = ""
+    seconds: float = 0.0
+
     @property
     def parameters(self) -> dict:
-        return {"preparation": VERSION, "rate": RATE}
+        task = {"task": self.task, "seconds": self.seconds} if self.task else {}
+        return {"preparation": VERSION, "rate": RATE, **task}
 
     def make(self, source: np.ndarray, id: str) -> dict[str, np.ndarray]:
         return {"samples": quantize(source, id)}

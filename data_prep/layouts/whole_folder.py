@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,17 +12,18 @@ from pathlib import Path
 from pcrq.errors import InputError
 
 _NOTE = "README.txt"
-_FIRST_LINE = "Built-in shapes of pcrq"
+_OURS = re.compile("Built-in (shapes|sounds) of pcrq")
 
 
 @contextmanager
-def whole_folder(folder: str | Path, layout: str, *, force: bool = False) -> Iterator[Path]:
+def whole_folder(folder: str | Path, layout: str, *, force: bool = False, kind: str = "shapes") -> Iterator[Path]:
     """Fill a hidden neighbour that becomes ``folder`` when the block ends without an exception.
 
     Args:
         folder: the folder to make; its parent must exist.
         layout: name of the layout, for the note that is left in the folder.
         force: replace a folder that an earlier call made; a folder from elsewhere is never removed.
+        kind: what is in it, "shapes" or "sounds", for the note.
 
     Yields:
         The folder to write into.
@@ -35,7 +37,7 @@ def whole_folder(folder: str | Path, layout: str, *, force: bool = False) -> Ite
     filling, former = (folder.with_name(f".{folder.name}.{process}.{state}") for state in ("writing", "former"))
     try:
         filling.mkdir()
-        note = f"{_FIRST_LINE} in the layout of {layout}. They are computed, and not the shapes of that data set.\n"
+        note = f"Built-in {kind} of pcrq in the layout of {layout}. They are computed, not those of that data set.\n"
         (filling / _NOTE).write_text(note, encoding="utf-8")
         yield filling
         if folder.exists():
@@ -62,5 +64,5 @@ def _check(folder: Path, force: bool) -> None:
     if not force:
         raise InputError(f"{folder}: the folder is not empty; choose another one or replace it with --force")
     note = folder / _NOTE
-    if not (note.is_file() and note.read_text(encoding="utf-8", errors="replace").startswith(_FIRST_LINE)):
+    if not (note.is_file() and _OURS.match(note.read_text(encoding="utf-8", errors="replace"))):
         raise InputError(f"{folder}: not made by this command, so --force does not remove it; choose another folder")

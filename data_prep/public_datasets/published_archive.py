@@ -14,7 +14,7 @@ class PublishedArchive:
 
     Args:
         name: the data set.
-        url: of its zip archive.
+        url: of its archive, a .zip or .tar.gz.
         sha256: of the archive, in hexadecimal; None where none is published.
         advice: what to do where the archive cannot be fetched.
     """
@@ -28,13 +28,14 @@ class PublishedArchive:
         """Download the archive to ``target`` unless that exists already.
 
         Raises:
-            InputError: the name does not end in .zip, or the archive cannot be fetched; the message ends with the
-                advice.
+            InputError: the name does not end as that of the archive, or the archive cannot be fetched; the message
+                ends with the advice.
         """
         if target.exists():
             return target
-        if target.suffix.lower() != ".zip":
-            raise InputError(f"{target}: --download writes an archive; give it a name that ends in .zip")
+        suffix = ".tar.gz" if self.url.endswith(".tar.gz") else ".zip"
+        if not target.name.lower().endswith(suffix):
+            raise InputError(f"{target}: --download writes an archive; give it a name that ends in {suffix}")
         from data_prep.download import download
 
         try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.hidden_files import is_hidden
+from data_prep.safe_tar import TarMember, read_tar_member
 from data_prep.safe_zip import Member, locate_members, read_located
 from pcrq.errors import InputError
 
@@ -23,7 +24,7 @@ class SourceFile:
     """
 
     name: str
-    place: Path | Member
+    place: Path | Member | TarMember
 
     def read(self) -> bytes:
         """The content.
@@ -32,16 +33,23 @@ class SourceFile:
             InputError: it cannot be read or is damaged; the message begins with ``name``.
         """
         try:
-            return self.place.read_bytes() if isinstance(self.place, Path) else read_located(self.place)
+            if isinstance(self.place, Path):
+                return self.place.read_bytes()
+            return read_located(self.place) if isinstance(self.place, Member) else read_tar_member(self.place)
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read ({error.strerror or error})") from error
         except InputError as error:
             raise InputError(str(error).replace(self.place.name, self.name, 1)) from error
 
     def stamp(self) -> str:
-        """Size and time of change of a file on disk, size and checksum of a member of an archive."""
+        """Size and time of change of a file on disk, size and checksum of a member of a zip archive.
+
+        Tar archives have no checksums: of their members, the size, and size and time of change of the archive.
+        """
         if isinstance(self.place, Member):
             return f"{self.place.size} {self.place.checksum:08x}"
+        if isinstance(self.place, TarMember):
+            return f"{self.place.size} in {self.place.origin}"
         try:
             status = self.place.stat()
         except OSError:  # a dangling link: reading it says so

@@ -4,10 +4,15 @@ from projects.commands import (
     prep_audio,
     prep_meshes,
     prep_modelnet40,
+    prep_nsynth,
     prep_shapenet,
     prep_shapenet_part,
     prep_shapes,
     prep_sounds,
+    prep_speech_commands,
+    prep_urbansound8k,
+    prep_voxceleb1,
+    prep_voxforge,
 )
 
 
@@ -15,5 +20,6 @@ def register(commands) -> None:
     parser = commands.add_parser("prep", help="make a store of shapes or sounds from files, built-in or public data")
     sources = parser.add_subparsers(title="sources", metavar="SOURCE", required=True)
     shapes = (prep_meshes, prep_shapes, prep_shapenet, prep_modelnet40, prep_shapenet_part)
-    for source in (*shapes, prep_audio, prep_sounds):
+    sounds = (prep_audio, prep_sounds, prep_nsynth, prep_urbansound8k, prep_voxceleb1, prep_voxforge)
+    for source in (*shapes, *sounds, prep_speech_commands):
         source.register(sources)

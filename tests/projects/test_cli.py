@@ -37,6 +37,8 @@ def test_help_loads_nothing_heavy():
             ["prep", "meshes"],
         ),
         *(["prep", name] for name in ("shapes", "shapenet", "modelnet40", "shapenet-part")),
+        *(["prep", name] for name in ("audio", "sounds", "nsynth", "urbansound8k", "voxceleb1", "voxforge")),
+        ["prep", "speech-commands"],
     ],
     ids=" ".join,
 )
