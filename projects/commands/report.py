@@ -70,7 +70,8 @@ def _nothing(args: argparse.Namespace, records: int) -> str:
     return (
         f"{runs}: none of the {records} results belongs to a table of the paper; measure images (tables 1 to 5) with "
         "python -m projects.image.linear_probe, classification of shapes (table 6) with projects.point_cloud.classify, "
-        "or part segmentation (table 7) with projects.point_cloud.segment"
+        "part segmentation (table 7) with projects.point_cloud.segment, or sounds (table 9) with "
+        "projects.audio.pretrain evaluate"
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from projects.report.measured import Cell, Sheet
+from projects.report.table import Column
 from projects.whole_file import write_text
 
 HEADER = ("table", "row", "column", "metric", "part", "paper", "mean", "std", "seeds", "store", "digest")
@@ -31,15 +32,23 @@ def save_csv(sheets: Sequence[Sheet], path: Path) -> None:
 
 
 def _rows(sheet: Sheet) -> Iterator[tuple]:
-    number, about = sheet.table.number, (sheet.store, sheet.digest)
+    number = sheet.table.number
     for block in sheet.table.blocks:
         for row in sheet.rows:
             for column in sheet.columns:
                 paper, cell = sheet.table.paper(block, row, column), sheet.cells.get((block.name, row, column))
                 if paper is not None or cell is not None:
-                    yield (number, row, column, block.name, "", paper, *_numbers(cell), *about)
+                    yield (number, row, column, block.name, "", paper, *_numbers(cell), *_data(sheet, column))
     for (metric, row, column, part), cell in sheet.part_cells.items():
-        yield (number, row, column, metric, part, None, *_numbers(cell), *about)
+        yield (number, row, column, metric, part, None, *_numbers(cell), *_data(sheet, column))
+
+
+def _data(sheet: Sheet, column: Column) -> tuple[str, str]:
+    """Name and digest of what a column was measured on; empty for one that none of its data belongs to."""
+    if not sheet.table.columns_are_data:
+        return sheet.store, sheet.digest
+    records = sheet.of_column(column)
+    return (records[0].store, records[0].digest) if records else ("", "")
 
 
 def _numbers(cell: Cell | None) -> tuple:

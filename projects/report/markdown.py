@@ -47,7 +47,9 @@ def _sheet(sheet: Sheet) -> list[str]:
 
 def _about(sheet: Sheet) -> list[str]:
     """What was measured on what, and how far it can be compared with the paper."""
-    table, records = sheet.table, sheet.records
+    table = sheet.table
+    if table.columns_are_data:
+        return _about_columns(sheet)
     whole = sheet.test_samples
     test = f"{_sizes(whole)} test {table.samples}" if whole else f"not all {table.parts} measured yet"
     train = [(column, sheet.train_samples.get(column)) for column in sheet.columns]
@@ -55,12 +57,39 @@ def _about(sheet: Sheet) -> list[str]:
     lines = [f"- {table.data.capitalize()}: {plain(sheet.store)}, digest {plain(sheet.digest)[:16]}; {test}."]
     if sizes:
         lines.append(f"- Training {table.samples}: {', '.join(sizes)}.")
-    lines += _settings(sheet)
-    lines.append(f"- Code: {plain(', '.join(dict.fromkeys(record.code or 'not recorded' for record in records)))}.")
-    comparison = f"- The paper's numbers are {table.setting} ({table.source}, table {table.number})."
+    lines += [*_settings(sheet), _code(sheet)]
+    comparison = _setting(sheet)
     if whole and whole != [table.test_samples]:
         comparison += f" This {table.data} is another one: compare the order of the methods, not the values."
     return [*lines, comparison]
+
+
+def _about_columns(sheet: Sheet) -> list[str]:
+    """The same where every column is data of its own."""
+    lines = []
+    for column in sheet.columns:
+        records = sheet.of_column(column)
+        if records:
+            train, test = (
+                sorted({getattr(record, name) for record in records}) for name in ("train_samples", "test_samples")
+            )
+            lines.append(
+                f"- {plain(column_label(column))}: {plain(records[0].store)}, digest {plain(records[0].digest)[:16]}; "
+                f"{_sizes(train)} training and {_sizes(test)} test {sheet.table.samples}."
+            )
+    comparison = _setting(sheet)
+    if set(sheet.columns) != set(sheet.table.columns):
+        comparison += " Columns that it does not have are other data: compare the order of the methods, not the values."
+    return [*lines, *_settings(sheet), _code(sheet), comparison]
+
+
+def _code(sheet: Sheet) -> str:
+    return f"- Code: {plain(', '.join(dict.fromkeys(record.code or 'not recorded' for record in sheet.records)))}."
+
+
+def _setting(sheet: Sheet) -> str:
+    table = sheet.table
+    return f"- The paper's numbers are {table.setting} ({table.source}, table {table.number})."
 
 
 def _sizes(numbers: Sequence[int]) -> str:

@@ -6,6 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from projects.report.placed import Placed, one_per_seed, place_records, seeds_in_words
 from projects.report.run_search import Found
@@ -52,13 +53,18 @@ class Sheet:
 
     @property
     def store(self) -> str:
-        """Name of the store; names, where a store was renamed."""
-        return " = ".join(dict.fromkeys(record.store for record in self.records))
+        """Name of the store; names, where a store was renamed, or every column has its own."""
+        names = dict.fromkeys(record.store for record in self.records)
+        return (", " if self.table.columns_are_data else " = ").join(names)
 
     @property
     def digest(self) -> str:
-        """Fingerprint of the store."""
+        """Fingerprint of the store; of the first one, where every column has its own."""
         return self.records[0].digest
+
+    def of_column(self, column: Column) -> list[Record]:
+        """The records that a column was measured by."""
+        return [record for record in self.records if self.table.place(record).column == column]
 
     @property
     def rows(self) -> list[str]:
@@ -85,13 +91,21 @@ class Sheet:
 def measure(table: Table, found: Sequence[Found]) -> list[Sheet]:
     """A table filled from records, once for all data that occurs; results on different data are never mixed.
 
+    Where every column is data of its own, a second data for one of them opens a second sheet.
+
     Raises:
         InputError: a record that belongs to the table holds a number that cannot be.
     """
-    digests: dict[str, list[Placed]] = defaultdict(list)
+    data: dict[Column, dict[str, list[Placed]]] = defaultdict(lambda: defaultdict(list))
     for item in place_records(table, found):
-        digests[item.record.digest].append(item)
-    return [_sheet(table, digests[d]) for d in sorted(digests, key=lambda d: (digests[d][0].record.store, d))]
+        column = item.place.column if table.columns_are_data else ""
+        data[column][item.record.digest].append(item)
+    by_column = [
+        [digests[d] for d in sorted(digests, key=lambda d: (digests[d][0].record.store, d))]
+        for digests in data.values()
+    ]
+    sheets = zip_longest(*by_column, fillvalue=[])
+    return [_sheet(table, [item for group in sheet for item in group]) for sheet in sheets]
 
 
 def _sheet(table: Table, placed: Sequence[Placed]) -> Sheet:
@@ -116,22 +130,38 @@ def _cells(table: Table, counted: Sequence[Placed]) -> tuple[dict[tuple[str, str
         for item in counted:
             if item.record.metric == block.metric:
                 seeds[item.place.row, item.place.column][item.record.seed].append(item)
+        measured: dict[tuple[str, Column], dict[int, float]] = {}
         for (row, column), items in seeds.items():
-            values = []
+            values = {}
             for seed, parts in items.items():
                 expected = max(item.place.parts for item in parts)
                 if len(parts) == expected:
                     records = [item.record for item in parts]
-                    values.append(block.combine([r.value for r in records], [r.test_samples for r in records]))
+                    values[seed] = block.combine([r.value for r in records], [r.test_samples for r in records])
                 else:
                     missing[row, column, len(parts), expected].append(seed)
             if values:
-                cells[block.name, row, column] = _cell(values)
+                measured[row, column] = values
+        for (row, column), values in {**measured, **_averages(table, measured)}.items():
+            cells[block.name, row, column] = _cell(list(values.values()))
     notes = [
         f"{row}, {column_label(column)}, {seeds_in_words(seeds)}: {have} of {expected} {table.parts}"
         for (row, column, have, expected), seeds in missing.items()
     ]
     return cells, notes
+
+
+def _averages(
+    table: Table, measured: dict[tuple[str, Column], dict[int, float]]
+) -> dict[tuple[str, Column], dict[int, float]]:
+    """The column of means, for rows of which all the paper's columns were measured, by seeds that all of them have."""
+    columns, averages = [column for column in table.columns if column != table.average], {}
+    for row in dict.fromkeys(row for row, _ in measured) if table.average else ():
+        values = [measured.get((row, column), {}) for column in columns]
+        seeds = [seed for seed in values[0] if all(seed in others for others in values)]
+        if seeds:
+            averages[row, table.average] = {seed: statistics.fmean(v[seed] for v in values) for seed in seeds}
+    return averages
 
 
 def _part_cells(counted: Sequence[Placed]) -> dict[tuple[str, str, Column, str], Cell]:

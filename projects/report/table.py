@@ -58,7 +58,7 @@ class Table:
         number: of the table, "6".
         title: what it compares.
         setting: data and network of the paper's numbers, as the end of a sentence "The paper's numbers are …".
-        test_samples: size of the paper's test split, in ``samples``.
+        test_samples: size of the paper's test split, in ``samples``; 0 where every column has its own.
         columns: the paper's columns, in order.
         blocks: its metrics; the first one has all of the paper's rows.
         locate: the place of a record whose metric is that of a block, or None for a record of another kind.
@@ -69,6 +69,8 @@ class Table:
         column_order: where a column stands among the others; without, label ratios stand by size, and names as they
             come.
         of_seed: settings that every seed has its own of, by their names in the report.
+        columns_are_data: every column is data of its own; else every data has a table of its own.
+        average: the column that holds the mean of the paper's others, where all of them were measured; "" without.
         source: where the numbers are from.
     """
 
@@ -85,6 +87,8 @@ class Table:
     data: str = "store"
     column_order: Callable[[Column], float] | None = None
     of_seed: tuple[str, ...] = ()
+    columns_are_data: bool = False
+    average: str = ""
     source: str = "Wu et al., Randomized Quantization, ICCV 2023"
 
     @property
