@@ -1,8 +1,8 @@
 """Built-in procedural images: a data set of outlines and textures that needs no download.
 
-Sixteen classes, drawn in any place, size and direction. Colours, shades, grain and clutter are drawn alike for every
-class, so that colour tells nothing about the class but much about the image: the short cut that an augmentation has to
-close.
+Sixteen classes, drawn in any place, size and direction. Lightness, tint, shade, grain and clutter are drawn alike for
+every class. As in photographs, colours differ by their lightness first and by a slight tint second; so colour tells
+nothing about the class but much about the image: the short cut that an augmentation has to close.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from pcrq.errors import InputError
 from projects.image.sources.builtin_figures import OUTLINES, TEXTURES
 from projects.image.sources.source import ImageSource, Split
 
-VERSION = 1
+VERSION = 2
 """Goes up when the images change."""
 
 _COUNTS = {"train": 8192, "test": 4096}
+_TINT = 0.15  # of a channel, at most
+_CONTRAST = 0.35  # of the lightness of figure and ground, at least
 _MEMORY = 2**26  # bytes up to which all images are kept once they are drawn
 
 
@@ -38,7 +40,7 @@ class BuiltinImages(ImageSource):
     """
 
     mean = (0.50, 0.50, 0.50)
-    std = (0.29, 0.29, 0.29)
+    std = (0.28, 0.28, 0.28)
 
     def __init__(self, split: Split = "train", count: int | None = None, size: int = 32, seed: int = 0):
         drawn = "train" if split == "pretrain" else split
@@ -115,18 +117,21 @@ def _coverage(field: np.ndarray, pixel: float) -> np.ndarray:
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
-    return rng.random(3, np.float32)
+    """Any lightness, a slight tint: photographs are like this, and their channels resemble one another."""
+    return rng.uniform(0.05, 0.95) + rng.uniform(-_TINT, _TINT, 3).astype(np.float32)
 
 
 def _two_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Colours that an eye tells apart, the first free."""
-    behind, others = _colour(rng), rng.random((8, 3), np.float32)
-    distance = np.linalg.norm(others - behind, axis=1)
-    return behind, others[np.argmax(distance > 0.5)] if distance.max() > 0.5 else others[np.argmax(distance)]
+    behind = _colour(rng)
+    while True:
+        front = _colour(rng)
+        if abs(front.mean() - behind.mean()) > _CONTRAST:
+            return behind, front
 
 
 def _shaded(colour: np.ndarray, x: np.ndarray, y: np.ndarray, rise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(3, size, size): the colour with a gradient across the image and soft spots."""
-    slope = rng.uniform(-0.15, 0.15, (2, 3, 1, 1)).astype(np.float32)
-    spots = rng.uniform(-0.15, 0.15, (3, 4, 4)).astype(np.float32)
+    slope = rng.uniform(-0.15, 0.15, (2, 1, 1, 1)).astype(np.float32)
+    spots = rng.uniform(-0.15, 0.15, (1, 4, 4)).astype(np.float32)
     return colour[:, None, None] + slope[0] * x + slope[1] * y + rise @ spots @ rise.T
