@@ -112,7 +112,7 @@ def test_colours_are_told_apart_by_an_encoder_of_colours(write_pictures, tmp_pat
 
 
 def test_built_in_images_are_probed_and_colour_tells_little_of_them(tmp_path):
-    options = ["--data.batch_size=512", EPOCHS, *COLOUR]
+    options = ["--data.batch_size=512", "--trainer.max_epochs=1", *COLOUR]
     assert main(["fit", "--data.source=builtin", f"--run_dir={tmp_path}", *SMALL, *options]) == 0
     accuracy, top5 = read_records(tmp_path / "results.json")
     assert (accuracy.metric, top5.metric) == ("accuracy", "top-5 accuracy")
@@ -171,6 +171,13 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_linear_probe
 sys.modules["networks_to_probe"] = test_linear_probe
+
+def count(self, batch, batch_idx, original=test_linear_probe.LinearProbe.test_step):
+    with open(f"tested_by_{{self.global_rank}}", "a") as file:
+        print(*batch[1].tolist(), file=file)
+    original(self, batch, batch_idx)
+
+test_linear_probe.LinearProbe.test_step = count
 raise SystemExit(test_linear_probe.main())
 """
 
@@ -184,11 +191,13 @@ def test_two_processes_are_one_with_the_joint_batch(write_pictures, tmp_path):
     options = ["fit", "--data.source=folder", f"--data.root={root}", *SMALL, *COLOUR, EPOCHS, "--data.batch_size=2"]
     options += ["--trainer.devices=2", "--trainer.strategy=ddp", f"--run_dir={tmp_path / 'two'}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    ended = subprocess.run(
-        [sys.executable, tmp_path / "two.py", *options], env=environment, timeout=240, capture_output=True, text=True
-    )
+    command = [sys.executable, tmp_path / "two.py", *options]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, timeout=240, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("recorded in") == 1
+    tested = [(tmp_path / f"tested_by_{rank}").read_text().split() for rank in (0, 1)]
+    assert list(map(len, tested)) == [11, 10]
+    assert sorted(map(int, tested[0] + tested[1])) == [label for label in range(7) for _ in range(3)]
     fit(root, tmp_path / "one", *COLOUR)
     two, one = (read_records(tmp_path / run / "results.json") for run in ("two", "one"))
     assert [(record.metric, record.value) for record in two] == [(record.metric, record.value) for record in one]
