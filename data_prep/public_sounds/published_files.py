@@ -52,7 +52,7 @@ def find_files(
     elif source.suffix.lower() == ".zip":
         files, entered = list(walk(source)), []
     elif tar_stem(source.name) and source.exists():
-        files, entered = [], [SourceFile(source.name, source.resolve())]
+        files, entered = [], [SourceFile(source.name, source.absolute())]
     elif source.exists():
         raise InputError(f"{source}: neither a folder nor an archive ({' '.join(('.zip', *TAR_SUFFIXES))})")
     else:

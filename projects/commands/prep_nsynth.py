@@ -16,7 +16,7 @@ there.
 """
 EPILOG = """\
 example:
-  pcrq prep nsynth nsynth --out nsynth.h5
+  pcrq prep nsynth nsynth --out ns.h5
 """
 
 

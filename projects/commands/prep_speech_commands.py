@@ -27,8 +27,8 @@ The archives (2.4 GB and 0.1 GB, CC BY 4.0) are
 """
 EPILOG = """\
 examples:
-  pcrq prep speech-commands speech_commands --download --out speech_commands.h5
-  pcrq prep speech-commands speech_commands --classes 12 --download --out speech_commands12.h5
+  pcrq prep speech-commands speech_commands --download --out spcv2.h5
+  pcrq prep speech-commands speech_commands --classes 12 --download --out spcv2_12.h5
 """
 
 

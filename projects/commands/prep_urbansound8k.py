@@ -14,7 +14,7 @@ https://zenodo.org/records/1203745 for non-commercial use (CC BY-NC 3.0).
 """
 EPILOG = """\
 example:
-  pcrq prep urbansound8k UrbanSound8K.tar.gz --out urbansound8k.h5
+  pcrq prep urbansound8k UrbanSound8K.tar.gz --out us8k.h5
 """
 
 

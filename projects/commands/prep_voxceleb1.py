@@ -17,7 +17,7 @@ Zip archives are read in place. The first one (32 GB) comes in pieces: cat vox1_
 """
 EPILOG = """\
 example:
-  pcrq prep voxceleb1 voxceleb1 --out voxceleb1.h5
+  pcrq prep voxceleb1 voxceleb1 --out vc1.h5
 """
 
 

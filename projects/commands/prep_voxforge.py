@@ -17,7 +17,7 @@ and 15 % for test, by their names. An archive that cannot be read is listed with
 """
 EPILOG = """\
 example:
-  pcrq prep voxforge voxforge --out voxforge.h5
+  pcrq prep voxforge voxforge --out vf.h5
 """
 
 

@@ -4,6 +4,7 @@ The layouts are written by ``data_prep.layouts.sounds``, and read back here by o
 """
 
 import csv
+import errno
 import gzip
 import io
 import json
@@ -569,6 +570,26 @@ def test_an_interrupted_run_does_not_decompress_again(published, tmp_path, monke
     assert kept == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "s.h5.unpacked").iterdir()}
     assert prep("nsynth", packed, tmp_path / "s.h5") == 0
     assert not (tmp_path / "s.h5.unpacked").exists()
+
+
+def test_a_full_disk_is_named_and_what_was_written_is_removed(published, tmp_path, collect, monkeypatch):
+    packed = archives(published, "urbansound8k", tmp_path / "archives")
+
+    class Full(io.BufferedWriter):
+        def write(self, block):
+            super().write(block[:1000])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def opened(path, mode="r", *args, **options):
+        return Full(io.FileIO(path, "w")) if mode == "wb" else io.open(path, mode, *args, **options)  # noqa: UP020
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", opened)
+        with pytest.raises(
+            InputError, match=r"unpacked: the disk is full; UrbanSound8K\.tar\.gz is decompressed there"
+        ):
+            collect("urbansound8k", packed)
+    assert not list((tmp_path / "unpacked").iterdir())
 
 
 def test_another_archive_of_the_same_name_is_decompressed_anew(tmp_path):
