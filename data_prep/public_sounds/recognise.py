@@ -12,27 +12,35 @@ from data_prep.sound_loading import SOUND_FORMATS
 from pcrq.errors import InputError
 
 LAYOUTS: dict[str, tuple[re.Pattern[str], str]] = {
-    name: (re.compile(path, re.IGNORECASE), advice)
+    name: (re.compile(rf"(?:^|/)(?:{path})$", re.IGNORECASE), advice)
     for name, path, advice in (
-        ("NSynth", r"(?:^|/)nsynth-\w+/(?:examples\.json|audio/[^/]+\.wav)$", "use 'pcrq prep nsynth'"),
-        ("NSynth as tfrecord", r"nsynth-\w+\.tfrecord$", "get its three archives nsynth-*.jsonwav.tar.gz instead"),
-        ("UrbanSound8K", r"(?:^|/)fold\d+/\d+-\d+-\d+-\d+\.wav$", "use 'pcrq prep urbansound8k'"),
-        ("VoxCeleb1", r"(?:^|/)id1\d{4}/[^/]+/\d{5}\.wav$", "use 'pcrq prep voxceleb1'"),
-        ("VoxCeleb2", r"(?:^|/)id\d{5}/[^/]+/\d{5}\.m4a$", "get VoxCeleb1, which is another data set"),
         (
-            "VoxCeleb1 in pieces",
-            r"(?:^|/)vox1_dev_wav_parta[a-d]$",
-            "join them by: cat vox1_dev_wav_parta* > vox1_dev_wav.zip",
+            "NSynth",
+            r"nsynth-\w+(?:/examples\.json|/audio/[^/]+\.wav|\.jsonwav\.\w+(?:\.gz)?)",
+            "use 'pcrq prep nsynth'",
         ),
-        ("VoxForge", r"(?:^|/)[^/]+-\d{8}-[^/]+(?:/(?:wav|flac)/[^/]+|\.tgz)$", "use 'pcrq prep voxforge'"),
+        (
+            "UrbanSound8K",
+            r"fold\d+/\d+-\d+-\d+-\d+\.wav|UrbanSound8K\.(?:tar|tar\.gz|zip)",
+            "use 'pcrq prep urbansound8k'",
+        ),
+        ("VoxCeleb1", r"id1\d{4}/[^/]+/\d{5}\.wav|vox1_(?:dev|test)_wav\.zip", "use 'pcrq prep voxceleb1'"),
+        ("VoxForge", r"[^/]+-\d{8}-[^/]+(?:/(?:wav|flac)/[^/]+|\.tgz)", "use 'pcrq prep voxforge'"),
         (
             "Speech Commands",
-            r"(?:^|/)[a-z_]+/[0-9a-f]{8}_nohash_\d+\.wav$",
+            r"[a-z_]+/[0-9a-f]{8}_nohash_\d+\.wav|speech_commands_\w+\.\d+\.tar(?:\.gz)?",
             "use 'pcrq prep speech-commands'",
+        ),
+        ("NSynth as tfrecord", r"nsynth-\w+\.tfrecord", "get its three archives nsynth-*.jsonwav.tar.gz instead"),
+        ("VoxCeleb2", r"id\d{5}/[^/]+/\d{5}\.m4a", "get VoxCeleb1, which is another data set"),
+        (
+            "VoxCeleb1 in pieces",
+            r"vox1_dev_wav_parta[a-d]",
+            "join them by: cat vox1_dev_wav_parta* > vox1_dev_wav.zip",
         ),
     )
 }
-"""For every layout the path of a clip, from the end, and what to do where it is not the one asked for."""
+"""For every layout the path of a clip or an archive, from the end, and what to do where it is not the one asked for."""
 
 
 def wrong_layout(source: Path, names: Iterable[str], wanted: str) -> InputError:

@@ -371,8 +371,10 @@ def test_another_data_set_is_recognised(published, tmp_path, collect, command, c
     names = {"nsynth": "NSynth", "voxceleb1": "VoxCeleb1", "voxforge": "VoxForge", "urbansound8k": "UrbanSound8K"}
     for other in COMMANDS.keys() - {command}:
         name = names.get(other, "Speech Commands")
-        with pytest.raises(InputError, match=f"looks like {name}, not like .*; use 'pcrq prep {other}'"):
-            collect(command, published / other)
+        packed = archives(published, other, tmp_path / other)
+        for source in (published / other, packed):
+            with pytest.raises(InputError, match=f"looks like {name}, not like .*; use 'pcrq prep {other}'"):
+                collect(command, source)
     assert prep(command, published / other, tmp_path / "s.h5") == 2
     error = capsys.readouterr().err
     assert error.startswith("pcrq: error: ") and error.count("\n") == 1
