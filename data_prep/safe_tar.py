@@ -12,7 +12,7 @@ import hashlib
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -55,7 +55,7 @@ def origin(archive: Path) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def plain_tar(archive: Path, folder: Path) -> Path:
+def plain_tar(archive: Path, folder: Path, advance: Callable[[int], object] = lambda count: None) -> Path:
     """The archive itself where it is not compressed, else a decompressed copy in ``folder``.
 
     The copy appears whole or not at all, gzip's checksum included, and is found again by a later call. Only one process
@@ -64,6 +64,7 @@ def plain_tar(archive: Path, folder: Path) -> Path:
     Args:
         archive: a .tar, .tar.gz or .tgz file.
         folder: where copies are kept; it is made when one is needed.
+        advance: called now and then with how many more bytes of the archive have been read.
 
     Raises:
         InputError: the archive is damaged, of another kind, grows like a bomb, or does not fit on the disk.
@@ -75,7 +76,7 @@ def plain_tar(archive: Path, folder: Path) -> Path:
         target = folder / f"{tar_stem(archive.name)}.{known}.tar"
         if not target.exists():
             folder.mkdir(exist_ok=True)
-            _decompress(archive, target)
+            _decompress(archive, target, advance)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InputError(f"{folder}: the disk is full; {archive.name} is decompressed there, make room") from error
@@ -85,15 +86,18 @@ def plain_tar(archive: Path, folder: Path) -> Path:
     return target
 
 
-def _decompress(archive: Path, target: Path) -> None:
+def _decompress(archive: Path, target: Path, advance: Callable[[int], object]) -> None:
     temporary = target.with_name(f".{target.name}.writing")  # of a call that was killed, too: it is written over
     limit = max(_RATIO_FROM, _MAX_RATIO * archive.stat().st_size)
     try:
-        with gzip.open(archive, "rb") as packed, temporary.open("wb") as plain:
-            while block := packed.read(_BLOCK):
+        with archive.open("rb") as packed, temporary.open("wb") as plain:
+            blocks, before = gzip.GzipFile(fileobj=packed), 0
+            while block := blocks.read(_BLOCK):
                 if plain.tell() + len(block) > limit:
                     raise InputError(f"{archive}: unpacks to {_MAX_RATIO} times its size like a bomb; not unpacked")
                 plain.write(block)
+                advance(packed.tell() - before)
+                before = packed.tell()
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -8,11 +8,15 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data_prep.hidden_files import is_hidden
 from data_prep.public_datasets.source_files import SourceFile, walk
 from data_prep.safe_tar import TAR_SUFFIXES, locate_tar_members, origin, plain_tar, tar_stem
 from pcrq.errors import InputError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 
@@ -58,15 +62,16 @@ def find_files(
     else:
         raise InputError(f"{source}: no such file or folder")
     yield from (file for file in files if not file.name.endswith("/"))
-    for archive in _with_progress(entered):
-        try:
-            inside = list(_zip_members(archive) if _is_zip(archive) else _tar_members(archive, folder))
-        except InputError as error:
-            if unreadable is None:
-                raise
-            unreadable(archive.name, error)
-            continue
-        yield from inside
+    with _bar(entered) as bar:
+        for archive in entered:
+            try:
+                inside = list(_zip_members(archive) if _is_zip(archive) else _tar_members(archive, folder, bar.update))
+            except InputError as error:
+                if unreadable is None:
+                    raise
+                unreadable(archive.name, error)
+                continue
+            yield from inside
 
 
 def _archives(files: list[SourceFile], archives: Archives) -> list[SourceFile]:
@@ -85,23 +90,13 @@ def _archives(files: list[SourceFile], archives: Archives) -> list[SourceFile]:
     return entered
 
 
-def _with_progress(entered: list[SourceFile]) -> Iterator[SourceFile]:
-    """The archives, with a bar over the bytes of those that have to be decompressed."""
+def _bar(entered: list[SourceFile]) -> tqdm:
+    """A bar over the bytes of the archives that have to be decompressed; none where there are none."""
     from tqdm import tqdm
 
-    sizes = [0 if file.name.lower().endswith((".zip", ".tar")) else _size(file) for file in entered]
-    bar = tqdm(
-        total=sum(sizes),
-        desc="decompressing",
-        unit="B",
-        unit_scale=True,
-        disable=not sum(sizes),
-        mininterval=0.2 if sys.stderr.isatty() else 10,
-    )
-    with bar:
-        for file, size in zip(entered, sizes, strict=True):
-            yield file
-            bar.update(size)
+    total = sum(_size(file) for file in entered if not file.name.lower().endswith((".zip", ".tar")))
+    interval = 0.2 if sys.stderr.isatty() else 10
+    return tqdm(total=total, desc="decompressing", unit="B", unit_scale=True, disable=not total, mininterval=interval)
 
 
 def _size(file: SourceFile) -> int:
@@ -116,8 +111,8 @@ def _zip_members(archive: SourceFile) -> Iterator[SourceFile]:
     return (file for file in walk(archive.place) if not file.name.endswith("/"))
 
 
-def _tar_members(archive: SourceFile, folder: Path) -> Iterator[SourceFile]:
-    plain, inside = plain_tar(archive.place, folder), tar_stem(archive.name)
+def _tar_members(archive: SourceFile, folder: Path, advance: Callable[[int], object]) -> Iterator[SourceFile]:
+    plain, inside = plain_tar(archive.place, folder, advance), tar_stem(archive.name)
     for member in locate_tar_members(plain, str(archive.place), origin(archive.place)):
         if not is_hidden(member.name):
             yield SourceFile(f"{inside}/{member.name}", member)
