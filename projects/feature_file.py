@@ -1,4 +1,4 @@
-"""Features of a store's entries as one ``.npz`` file that plain NumPy reads without unpickling anything."""
+"""Features of shapes, sounds or images as one ``.npz`` file that plain NumPy reads without unpickling anything."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from octree.store_file import StoreFile
 from projects.whole_file import whole_file
 
 
-def save_features(path: Path, features: np.ndarray, store: StoreFile, ids: Sequence[str], about: dict) -> None:
+def save_features(
+    path: Path,
+    features: np.ndarray,
+    *,
+    ids: Sequence[str],
+    categories: Sequence[str],
+    splits: Sequence[str],
+    about: dict,
+) -> None:
     """Write features with what they belong to, whole or not at all.
 
     The arrays: ``features`` (S, D) float32; ``id``, ``category`` and ``split`` (S,) unicode, category and split ""
@@ -20,21 +27,24 @@ def save_features(path: Path, features: np.ndarray, store: StoreFile, ids: Seque
 
     Args:
         path: the .npz file.
-        features: (S, D) float32, one row for every entry of the store, in its order.
-        store: the S shapes or sounds.
-        ids: (S,) of the entries.
+        features: (S, D) float32.
+        ids, categories, splits: (S,) of what the rows are features of; "" where a category or split is not known.
         about: what the features were made by; anything that JSON can hold.
 
     Raises:
         InputError: the file cannot be written.
     """
-    categories = [store.classes[category] if category >= 0 else "" for category in store.category]
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             features=features,
             id=np.array(ids, dtype=np.str_),
             category=np.array(categories, dtype=np.str_),
-            split=np.array(store.split, dtype=np.str_),
+            split=np.array(splits, dtype=np.str_),
             about=np.array(json.dumps(about)),
         )
+
+
+def category_names(classes: Sequence[str], category: np.ndarray) -> list[str]:
+    """The names of a store's categories (S,), "" for -1."""
+    return [classes[index] if index >= 0 else "" for index in category]

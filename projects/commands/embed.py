@@ -1,4 +1,4 @@
-"""``pcrq embed``: features of shapes or sounds by a pretrained network, and a picture of nearest neighbours."""
+"""``pcrq embed``: features of shapes, sounds or images by a pretrained network, and a picture of nearest neighbours."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from pathlib import Path
 from pcrq.errors import InputError
 
 DESCRIPTION = """\
-Embed shapes or sounds by a pretrained network. SRC is a folder or zip archive of meshes or of sound files, as
-'pcrq prep meshes' and 'pcrq prep audio' take it, a single file, or a STORE.h5; the network tells which. Files are
-prepared first; those that cannot be used are listed with the reason in FEATURES.npz.refused.csv. An interrupted run
+Embed shapes, sounds or images by a pretrained network, which tells what they are. SRC is a folder or zip archive of
+meshes or of sound files, as 'pcrq prep meshes' and 'pcrq prep audio' take it, a single such file, a STORE.h5, or a
+folder of images. Meshes and sounds are prepared first; those that cannot be used are listed with the reason in FEATURES.npz.refused.csv. An interrupted run
 prepares no file twice when the same command is given again.
 
-FEATURES.npz holds features (S, D) float32, id, category and split (S,), in the order of the shapes or sounds, and
-about, JSON that tells what they were made by:  numpy.load("features.npz")["features"]
+FEATURES.npz holds features (S, D) float32, id, category and split (S,), in the order of the store or of the names of
+images (whose category is the name of their folder), and about, JSON that tells what they were made by:  numpy.load("features.npz")["features"]
 """
 EPILOG = """\
 examples:
   pcrq embed furniture.zip --checkpoint runs/tiny/checkpoints/last.ckpt --out features.npz
   pcrq embed shapes.h5 --checkpoint tiny_midnet --out features.npz --neighbours neighbours.png
+  pcrq embed photos --checkpoint runs/tiny_image/checkpoints/last.ckpt --out features.npz
   pcrq embed recordings --checkpoint runs/tiny_audio/checkpoints/last.ckpt --out features.npz
 """
 
@@ -28,17 +29,20 @@ def register(commands) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "embed",
-        help="features of meshes or sounds by a pretrained network; nearest neighbours",
+        help="features of meshes, sounds or images by a pretrained network; nearest neighbours",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "source", type=Path, metavar="SRC", help="a folder or zip of meshes or sounds, one such file, or a STORE.h5"
+        "source",
+        type=Path,
+        metavar="SRC",
+        help="a folder or zip of meshes or sounds, one such file, a STORE.h5, or a folder of images",
     )
     parser.add_argument(
         "--checkpoint", type=Path, required=True, metavar="CKPT",
-        help="of a pretraining run, an exported folder, or weights that nttcslab publishes",
+        help="of a pretraining run, an exported folder, or published weights (byol-a, moco-v3, random_quantize)",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="FEATURES.npz", help="the file to write")
     parser.add_argument("--labels", type=Path, metavar="CSV", help="categories: a CSV file with columns file,label")
@@ -58,10 +62,15 @@ def register(commands) -> None:
 def run(args: argparse.Namespace) -> None:
     """Embed, write, draw; options are checked before anything heavy is loaded."""
     check(args)
-    if _is_of_sounds(args.checkpoint):
+    kind = _kind(args.checkpoint)
+    if kind == "sounds":
         from projects.commands.embed_sounds import run_sounds
 
         run_sounds(args)
+    elif kind == "images":
+        from projects.commands.embed_images import run_images
+
+        run_images(args)
     else:
         from projects.commands.embed_shapes import run_shapes
 
@@ -89,11 +98,15 @@ def check(args: argparse.Namespace) -> None:
             raise InputError(f"--{option} {value}: choose at least 1")
 
 
-def _is_of_sounds(checkpoint: Path) -> bool:
-    """Whether a checkpoint holds an encoder of sounds; all others are taken for networks of shapes."""
+def _kind(checkpoint: Path) -> str:
+    """What a checkpoint's network is for; those that do not tell are taken for networks of shapes."""
     if not checkpoint.is_file():
-        return False
+        return "shapes"
     from octree.checkpoint import load_checkpoint
-    from projects.audio.encoder_checkpoint import holds_encoder
+    from projects.audio import encoder_checkpoint as sounds
+    from projects.image import encoder_checkpoint as images
 
-    return holds_encoder(load_checkpoint(checkpoint))
+    content = load_checkpoint(checkpoint)
+    if sounds.holds_encoder(content):
+        return "sounds"
+    return "images" if images.holds_encoder(content) else "shapes"

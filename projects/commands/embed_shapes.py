@@ -16,7 +16,7 @@ from octree.pretrained import load_pretrained
 from octree.shape_store import ShapeStore
 from projects.commands import prep_options
 from projects.device import choose_device
-from projects.feature_file import save_features
+from projects.feature_file import category_names, save_features
 from projects.point_cloud.embed.neighbours import category_agreement, nearest_shapes, spread_queries
 from projects.point_cloud.embed.picture import save_neighbours
 from projects.point_cloud.embed.source import open_source
@@ -31,7 +31,14 @@ def run_shapes(args: argparse.Namespace) -> None:
         prep_options.print_refused(source.refused, source.refused_list)
         store, bar = source.store, partial(tqdm, desc="embedding", unit="batch")
         features = embed(network, store, range(len(store)), batch_size=args.batch_size, progress=bar).numpy()
-        save_features(args.out, features, store, store.id, about(args, network, store))
+        save_features(
+            args.out,
+            features,
+            ids=store.id,
+            categories=category_names(store.classes, store.category),
+            splits=store.split,
+            about=about(args, network, store),
+        )
         seconds = time.perf_counter() - started
         print(f"{args.out}: {len(features)} shapes, {features.shape[1]} numbers each, in {seconds:.1f} s")
         if args.neighbours is not None:

@@ -16,7 +16,7 @@ from projects.audio.encoder_checkpoint import load_encoder
 from projects.audio.store_waveforms import Clips, waveform_statistics
 from projects.commands import prep_options
 from projects.device import choose_device
-from projects.feature_file import save_features
+from projects.feature_file import category_names, save_features
 from projects.run_record import code_version
 
 
@@ -56,6 +56,13 @@ def run_sounds(args: argparse.Namespace) -> None:
             "store": store.digest,
             "software": code_version(),
         }
-        save_features(args.out, features, store, store.ids, about)
+        save_features(
+            args.out,
+            features,
+            ids=store.ids,
+            categories=category_names(store.classes, store.category),
+            splits=store.split,
+            about=about,
+        )
         seconds = time.perf_counter() - started
         print(f"{args.out}: {len(features)} sounds, {features.shape[1]} numbers each, in {seconds:.1f} s")

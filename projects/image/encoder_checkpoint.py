@@ -63,6 +63,11 @@ def describe(encoder: Encoder, mean: tuple, std: tuple, pretraining: Mapping[str
     }
 
 
+def holds_encoder(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether a loaded checkpoint is one that :func:`load_encoder` reads without being told an architecture."""
+    return KEY in checkpoint or "conv1.weight" in _published_weights(checkpoint)
+
+
 def load_encoder(path: str | Path, encoder: Encoder | None = None) -> LoadedEncoder:
     """The encoder of a checkpoint.
 
@@ -108,7 +113,7 @@ def _ours(path: str | Path, checkpoint: dict, encoder: Encoder | None) -> Loaded
     return LoadedEncoder(_filled(path, described, weights), described, mean, std, pretraining)
 
 
-def _published_weights(checkpoint: dict) -> dict[str, torch.Tensor]:
+def _published_weights(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """The tensors of the encoder by the names that it gives them; a head may be among them."""
     state = checkpoint.get("state_dict", checkpoint)
     state = {str(name).removeprefix("module."): value for name, value in _tensors(state).items()}

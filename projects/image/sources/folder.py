@@ -67,6 +67,10 @@ class FolderImages(ImageSource):
         """The path below ``root``."""
         return f"{self.folder.name}/{self._names[index]}"
 
+    def relative_name(self, index: int) -> str:
+        """The path below :attr:`folder`, with slashes."""
+        return self._names[index]
+
     @cached_property
     def digest(self) -> str:
         """From names and sizes of all files; asks the file system for every one of them."""
