@@ -10,11 +10,12 @@ from pcrq.errors import InputError
 DESCRIPTION = """\
 Embed shapes, sounds or images by a pretrained network, which tells what they are. SRC is a folder or zip archive of
 meshes or of sound files, as 'pcrq prep meshes' and 'pcrq prep audio' take it, a single such file, a STORE.h5, or a
-folder of images. Meshes and sounds are prepared first; those that cannot be used are listed with the reason in FEATURES.npz.refused.csv. An interrupted run
-prepares no file twice when the same command is given again.
+folder of images. Meshes and sounds are prepared first; those that cannot be used are listed with the reason in
+FEATURES.npz.refused.csv. An interrupted run prepares no file twice when the same command is given again.
 
-FEATURES.npz holds features (S, D) float32, id, category and split (S,), in the order of the store or of the names of
-images (whose category is the name of their folder), and about, JSON that tells what they were made by:  numpy.load("features.npz")["features"]
+FEATURES.npz holds features (S, D) float32, id, category and split (S,), in the order of the store, or of the names of
+images (whose category is the name of their folder), and about, JSON that tells what they were made by:
+numpy.load("features.npz")["features"]
 """
 EPILOG = """\
 examples:

@@ -61,7 +61,9 @@ def probe_train_transform(size: int, smallest_crop: float = 0.08) -> v2.Transfor
 
     Source: facebookresearch/moco-v3, main_lincls.py.
     """
-    return v2.Compose([v2.RandomResizedCrop(size, scale=(smallest_crop, 1.0)), v2.RandomHorizontalFlip(), v2.PILToTensor()])
+    return v2.Compose(
+        [v2.RandomResizedCrop(size, scale=(smallest_crop, 1.0)), v2.RandomHorizontalFlip(), v2.PILToTensor()]
+    )
 
 
 def evaluation_transform(size: int) -> v2.Transform:

@@ -24,8 +24,8 @@ from octree.midnet import MIDNetConfig
 from projects.point_cloud.pretrain.data import PretrainData
 from projects.point_cloud.pretrain.knn_callback import KNNAccuracy
 from projects.point_cloud.pretrain.module import MIDPretraining, Optimization, Quantization
-from projects.throughput import Throughput
 from projects.point_cloud.quickstart.settings import Arm, Settings
+from projects.throughput import Throughput
 from projects.training_cli import CHECKPOINT_DEFAULTS, TRAINER_DEFAULTS
 
 
