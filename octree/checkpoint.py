@@ -48,7 +48,8 @@ def load_checkpoint(path: str | Path) -> dict:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint file; name a .ckpt that a training run wrote")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        mapped = zipfile.is_zipfile(path)  # the format before torch 1.6, of many published weights, cannot be
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise InputError(f"{path}: {_why_unreadable(path, error)}") from error
     if not isinstance(checkpoint, dict):

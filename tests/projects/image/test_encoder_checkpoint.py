@@ -135,6 +135,17 @@ def test_weights_of_torchvision_load_with_and_without_their_classifier(write):
         assert torch.equal(load_encoder(write(content), Encoder("resnet18")).network(IMAGES), features)
 
 
+def test_a_file_in_the_format_before_torch_1_6_loads_and_runs_no_code(tmp_path, monkeypatch):
+    network, path = theirs("resnet18"), tmp_path / "old.pth"
+    torch.save(network.state_dict(), path, _use_new_zipfile_serialization=False)
+    assert torch.equal(load_encoder(path, Encoder("resnet18")).network(IMAGES), network(IMAGES))
+    monkeypatch.setenv("EVIL_FOLDER", str(tmp_path / "executed"))
+    torch.save({"state_dict": network.state_dict(), "args": Code()}, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(InputError, match="not a checkpoint"):
+        load_encoder(path)
+    assert not (tmp_path / "executed").exists()
+
+
 def test_a_network_of_another_kind_loads_where_it_is_named(write):
     """Its last norm lies under "classifier", which elsewhere is a head."""
     torch.manual_seed(3)
