@@ -120,7 +120,7 @@ class SiamesePretraining(pl.LightningModule):
     def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
         """The loss of two views of every image."""
         generator = step_generator(self, self.seed)
-        torch.manual_seed(generator.initial_seed())  # of encoders with dropout, so that they resume exactly, too
+        torch.manual_seed(generator.initial_seed() + 1)  # for dropout of encoders, so that they resume exactly, too
         first, second = (view.contiguous(memory_format=torch.channels_last) for view in self.views(batch[0], generator))
         loss = self.framework(first, second, generator)
         self.log("loss", loss, prog_bar=True, batch_size=len(first))

@@ -22,6 +22,8 @@ from pcrq import Quantizer
 from projects.image.encoder_checkpoint import load_encoder
 from projects.image.pretrain.cli import main
 from projects.image.pretrain.module import SiamesePretraining
+from projects.image.sources import BuiltinImages
+from projects.image.sources.source import IMAGENET_MEAN, IMAGENET_STD
 from projects.run_record import read_records
 
 SMALL = [
@@ -38,11 +40,11 @@ STEPS = 4  # an epoch: sixteen pictures, four at a time
 
 
 class Forgetful(nn.Module):
-    """An encoder that draws random numbers while it is trained."""
+    """An encoder that draws random numbers while it is trained, and has no batch norm."""
 
-    def __init__(self):
+    def __init__(self, dropout: float = 0.5):
         super().__init__()
-        self.convolution, self.dropout = nn.Conv2d(3, 6, 3), nn.Dropout(0.5)
+        self.convolution, self.dropout = nn.Conv2d(3, 6, 3), nn.Dropout(dropout)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.dropout(self.convolution(images).relu().mean(dim=(2, 3)))
@@ -164,7 +166,10 @@ def resumable(pictures, tmp_path_factory) -> Path:
 
 
 def test_the_loss_is_moco_v3_of_quantized_normalised_views(tmp_path, monkeypatch):
-    """Bins, reproduction values, normalisation and the contrastive loss, once more in numpy."""
+    """Bins, reproduction values, normalisation and the contrastive loss, once more in numpy.
+
+    Without batch norms, the encoder's features tell how its images are normalised.
+    """
     original, seen = SiamesePretraining.training_step, []
 
     def watched(self, batch, batch_idx):
@@ -176,7 +181,8 @@ def test_the_loss_is_moco_v3_of_quantized_normalised_views(tmp_path, monkeypatch
     monkeypatch.setattr(SiamesePretraining, "training_step", watched)
     options = ["--model.heads.temperature=0.3", "--trainer.max_epochs=2", "--trainer.max_steps=3"]
     options += ["--knn.every_n_epochs=0", "--seed_everything=7", "--data.augmentation.bins=6"]
-    assert main(["fit", "--data.source=builtin", f"--run_dir={tmp_path}", *SMALL, *TINY, *options]) == 0
+    encoder = [*USERS, "--model.encoder.arguments={dropout: 0.0}"]
+    assert main(["fit", "--data.source=builtin", f"--run_dir={tmp_path}", *SMALL, *encoder, *options]) == 0
     for step, (views, framework, loss) in enumerate(seen):
         seed = np.random.SeedSequence([7, step + 1, 0]).generate_state(1, np.uint64)[0] >> np.uint64(1)
         pixels = views.transpose(0, 1).flatten(0, 1) / 255  # first views, then second views
@@ -185,7 +191,8 @@ def test_the_loss_is_moco_v3_of_quantized_normalised_views(tmp_path, monkeypatch
         for view in range(8):
             for channel in range(3):
                 bins = np.digitize(images[view, channel], edges[view, channel])
-                images[view, channel] = (values[view, channel][bins] - 0.5) / 0.29  # of the built-in images
+                pixel = values[view, channel][bins]
+                images[view, channel] = (pixel - BuiltinImages.mean[channel]) / BuiltinImages.std[channel]
         first, second = torch.from_numpy(images).split(4)
         expected = 0.0
         for view, other in ((first, second), (second, first)):
@@ -302,7 +309,7 @@ def test_the_statistics_of_the_images_go_with_the_encoder(tmp_path):
     few = ["--trainer.limit_train_batches=1", "--trainer.max_epochs=2", "--knn.every_n_epochs=0"]
     assert main(["fit", "--data.source=builtin", f"--run_dir={tmp_path}", *SMALL, *TINY, *few]) == 0
     loaded = load_encoder(tmp_path / "checkpoints/last.ckpt")
-    assert (loaded.mean, loaded.std) == ((0.5, 0.5, 0.5), (0.29, 0.29, 0.29))
+    assert (loaded.mean, loaded.std) == (BuiltinImages.mean, BuiltinImages.std) != (IMAGENET_MEAN, IMAGENET_STD)
     assert not (tmp_path / "results.json").exists()  # without neighbours there is nothing to record
 
 
