@@ -279,7 +279,12 @@ def read_configuration(path: Path, command: str | None = None) -> dict[str, Any]
         raise InputError(f"{path}: not YAML ({error}); correct it") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: not a configuration; see the folders projects/*/configs for examples")
-    kinds = {"sweep": {"protocols", "variants"}, "fit": {"model", "data", "trainer"}, "lin": {"schedule"}}
+    kinds = {
+        "sweep": {"protocols", "variants"},
+        "fit": {"model", "data", "trainer"},
+        "lin": {"schedule"},
+        "evaluate": {"repeats", "statistics"},
+    }
     kind = next((name for name, keys in kinds.items() if keys & set(values)), command)
     if command in kinds and kind != command:
         raise InputError(f"{path}: a configuration for {kind!r}, not for {command!r}; name another")

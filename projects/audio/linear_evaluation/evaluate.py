@@ -121,9 +121,8 @@ def evaluate(
         append_records(results, [record])
         known[record.key] = record
         if len(parts) > 1:
-            _log.info(
-                "folds: %s", ", ".join(f"{part.fold} {100 * v:.1f}" for part, v in zip(parts, values, strict=True))
-            )
+            by_fold = (f"{part.fold}: {100 * value:.1f}" for part, value in zip(parts, values, strict=True))
+            _log.info("accuracy by fold, %%: %s", ", ".join(by_fold))
     accuracies = [known[record.key].value for record in records]
     _log.info("%s, %s: accuracy %s", task_name(sounds), loaded.arm, _in_words(accuracies))
     _log.info("recorded in %s", results)

@@ -47,6 +47,7 @@ The options that matter are explained in projects/audio/README.md; the others ar
         super().add_arguments_to_parser(parser)
         parser.add_lightning_class_args(KNNAccuracy, "knn")
         parser.add_lightning_class_args(Throughput, "throughput")
+        parser.set_defaults({"trainer.max_epochs": -1})  # refused, where Lightning would train for 1,000
 
     def before_fit(self) -> None:
         """Say what is about to run, once for all processes."""
@@ -66,7 +67,7 @@ The options that matter are explained in projects/audio/README.md; the others ar
     def after_fit(self) -> None:
         """Write the results of a run that got to its end: kNN accuracy, or none where the sounds have no categories."""
         trainer = self.trainer
-        if not trainer.is_global_zero or trainer.current_epoch < trainer.max_epochs:
+        if not trainer.is_global_zero or self.epochs_done < trainer.max_epochs:
             return
         knn = next(callback for callback in trainer.callbacks if isinstance(callback, KNNAccuracy))
         results = Path(self.config_init.fit.run_dir) / "results.json"

@@ -108,6 +108,8 @@ class BYOLA(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam; the rate does not change."""
+        if self.trainer.max_epochs < 1:
+            raise InputError("trainer.max_epochs: name it, as results belong to a training that has an end")
         trained = [weight for weight in self.framework.parameters() if weight.requires_grad]
         return torch.optim.Adam(trained, self.learning_rate)
 

@@ -1,0 +1,144 @@
+"""Table 9 by one command: which runs, in which folders, and nothing twice."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from projects.audio.pretrain.cli import main
+from projects.cli import main as pcrq
+from projects.run_record import read_records
+
+CONFIGS = Path(__file__).parents[3] / "projects/audio/configs"
+SMALL = ["--data.batch_size=8", "--model.dimension=16", "--model.hidden=16", "--model.out=8"]
+SMALL += ["--trainer.max_epochs=1", "--knn.every_n_epochs=0"]
+
+
+@pytest.fixture
+def table(sounds, tmp_path):
+    """The words of a small table; further options can follow."""
+    variants = [str(CONFIGS / f"arms/{name}.yaml") for name in ("rrc_mixup", "rrc_rq")]
+    evaluation = ["--seconds=1.0", "--dimension=16", "--epochs=3"]
+    return [
+        *("sweep", f"--pretrain={CONFIGS / 'tiny.yaml'}", f"--variants={json.dumps(variants)}"),
+        *(f"--evaluation={CONFIGS / 'tiny_evaluation.yaml'}", f"--tasks={json.dumps([str(sounds)])}"),
+        *(
+            f"--options={json.dumps([*SMALL, f'--data.store={sounds}'])}",
+            f"--evaluation_options={json.dumps(evaluation)}",
+        ),
+        *("--seeds=[0]", f"--out={tmp_path / 'out'}"),
+    ]
+
+
+def recorded(out: Path) -> list[tuple]:
+    records = [record for file in out.rglob("results.json") for record in read_records(file)]
+    return sorted((record.arm, record.protocol, record.seed) for record in records)
+
+
+def test_every_encoder_is_evaluated_once_and_checkpoints_go(table, tmp_path, capsys):
+    assert main(table) == 0
+    expected = [(arm, "linear evaluation", 0) for arm in ("RRC+Mixup", "RRC+RQ", "scratch")]
+    assert recorded(tmp_path / "out") == expected
+    assert not list((tmp_path / "out").rglob("*.ckpt"))
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("results.json")}
+    assert main(table) == 0
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    assert "3 of 3 evaluations are recorded" in capsys.readouterr().err
+    assert pcrq(["report", str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split("|")[1].strip() for line in lines if "(1) |" in line} == {"", "scratch"}  # the paper's two rows
+
+
+def test_a_table_grows_by_seeds_and_every_seed_has_encoders_of_its_own(table, tmp_path):
+    assert main([*table, "--keep_checkpoints=true"]) == 0
+    assert main([*table, "--seeds=[0,3]"]) == 0
+    records = [r for file in (tmp_path / "out").rglob("results.json") for r in read_records(file)]
+    assert sorted({record.seed for record in records}) == [0, 3] and len(records) == 6
+    assert len({record.config["weights"] for record in records}) == 6
+    told = {(r.arm, r.seed): r.config["pretraining"].get("seed", r.seed) for r in records}
+    assert all(seed == own for (_, seed), own in told.items())
+    assert {path.parent.parent.name for path in (tmp_path / "out").rglob("*.ckpt")} == {"seed0"}
+
+
+def test_the_listed_commands_are_the_runs(table, tmp_path, capsys):
+    assert main([*table, "--list_only=true"]) == 0
+    lines = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
+    assert [words[3] for words in lines] == ["fit", "fit", "evaluate", "evaluate", "evaluate"]
+    assert not list((tmp_path / "out").rglob("results.json"))
+    for words in lines:
+        assert words[:3] == ["python", "-m", "projects.audio.pretrain"]
+        assert main(words[3:]) == 0
+    capsys.readouterr()
+    assert len(recorded(tmp_path / "out")) == 3
+    assert main([*table, "--list_only=true"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_pretraining_that_fails_is_named_and_the_others_are_evaluated(table, tmp_path, monkeypatch, capsys):
+    from projects.audio.pretrain.module import BYOLA
+
+    original = BYOLA.training_step
+
+    def failing(self, batch, batch_idx):
+        if self.augmentation.mixup:
+            raise RuntimeError("the tea is cold")
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(BYOLA, "training_step", failing)
+    assert main(table) == 1
+    assert "rrc_mixup/seed0: RuntimeError: the tea is cold" in capsys.readouterr().err.replace("\n", " ")
+    assert [arm for arm, _, _ in recorded(tmp_path / "out")] == ["RRC+RQ", "scratch"]
+    monkeypatch.setattr(BYOLA, "training_step", original)
+    assert main(table) == 0
+    assert len(recorded(tmp_path / "out")) == 3
+
+
+def test_the_small_table_runs(sounds, tmp_path, monkeypatch):
+    """The configuration as it is, with smaller networks on fewer sounds."""
+    monkeypatch.chdir(CONFIGS.parents[2])
+    options = [f"--tasks={json.dumps([str(sounds)])}", f"--options={json.dumps([*SMALL, f'--data.store={sounds}'])}"]
+    options += ["--evaluation_options=['--dimension=16']", "--seeds=[0]", "--jobs=1", f"--out={tmp_path / 'out'}"]
+    assert main(["sweep", "--config", "projects/audio/configs/tiny_table9.yaml", *options]) == 0
+    assert [arm for arm, _, _ in recorded(tmp_path / "out")] == ["RRC+Mixup", "RRC+RQ", "scratch"]
+
+
+@pytest.mark.parametrize("name", ["table9", "tiny_table9"])
+def test_tables_name_configurations_that_exist_and_the_papers_arms(name):
+    values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    assert [Path(path).stem for path in values["variants"]] == ["rrc_mixup", "rrc_rq"]
+    for path in (values["pretrain"], values["evaluation"], *values["variants"]):
+        assert (CONFIGS.parents[2] / path).exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--seeds=[]"], "variants, tasks and seeds"),
+        (["--tasks=[]"], "variants, tasks and seeds"),
+        (["--tasks=[nowhere.h5]"], "nowhere.h5: no such file"),
+        (["--tasks=[a/x.h5, b/x.h5]"], "two files have one name"),
+        (["--variants=[nowhere.yaml]"], "nowhere.yaml"),
+        (["--variants=[scratch.yaml]"], "rename the file"),
+        ([f"--pretrain={CONFIGS / 'tiny_evaluation.yaml'}"], "a configuration for 'evaluate', not for 'fit'"),
+        ([f"--evaluation={CONFIGS / 'tiny.yaml'}"], "a configuration for 'fit', not for 'evaluate'"),
+        (["--jobs=0"], "jobs 0"),
+    ],
+)
+def test_bad_options_are_named_before_anything_runs(table, tmp_path, capsys, options, word):
+    try:
+        status = main([*table, *options])
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    error = capsys.readouterr().err.splitlines()
+    assert error[-1].startswith("pretrain: error: ") and word in error[-1]
+    assert not list((tmp_path / "out").rglob("results.json"))
+
+
+def test_other_settings_in_the_same_folder_are_refused(table, tmp_path, capsys, write_sounds):
+    assert main([*table, "--list_only=true"]) == 0
+    other = write_sounds(tmp_path / "other.h5", ["train", "train", "test"] * 2)
+    assert main([*table, f"--tasks={json.dumps([str(other)])}"]) == 2
+    assert "another tasks" in capsys.readouterr().err
