@@ -95,7 +95,7 @@ class BYOLA(pl.LightningModule):
             batch: (B, 15200) float32 waveforms.
         """
         generator = step_generator(self, self.seed)
-        torch.manual_seed(generator.initial_seed())  # of dropout, so that a run resumes exactly
+        torch.manual_seed(generator.initial_seed() + 1)  # for dropout, so that a run resumes exactly
         first, second = self.views(self.log_mel(batch), generator)
         loss = self.framework(first, second)
         self.log("loss", loss, prog_bar=True, batch_size=len(batch))

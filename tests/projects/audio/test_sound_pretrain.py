@@ -202,7 +202,7 @@ def test_a_step_is_byol_by_adam(sounds, tmp_path, monkeypatch, arm):
     for step, (now, then) in enumerate(pairwise(seen), 1):
         model, seed = now["model"], np.random.SeedSequence([7, step, 0]).generate_state(1, np.uint64)[0] >> np.uint64(1)
         first, second = now["views"](now["spectrograms"], torch.Generator().manual_seed(int(seed)))
-        torch.manual_seed(int(seed))
+        torch.manual_seed(int(seed) + 1)
         predictions = [model.predictor(model.projector(model.encoder(view))) for view in (first, second)]
         with torch.no_grad():
             targets = [model.target_projector(model.target_encoder(view)) for view in (first, second)]
