@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from matplotlib.image import imread
 from PIL import Image, ImageShow
 
+from data_prep.sound_store import Sound, SoundStoreWriter
 from octree.shape_store import Shape, ShapeStoreWriter
 from projects.cli import main
 from projects.point_cloud.view.shape_source import load_shape
@@ -221,6 +223,93 @@ def test_mistakes_with_images_are_one_line(photo, words, message, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and re.search(message, error.strip())
     assert not Path("x.png").exists()
+
+
+@pytest.fixture(scope="module")
+def tone(folder):
+    """A second of a tone that rises, as a file and in a store behind a pause; and files that are no sounds."""
+    seconds = np.arange(16_000) / 16_000
+    samples = (10_000 * np.sin(2 * np.pi * (300 + 400 * seconds) * seconds)).astype(np.int16)
+    soundfile.write(folder / "tone.wav", samples, 16_000)
+    soundfile.write(folder / "click.wav", samples[:100], 16_000)
+    soundfile.write(folder / "long.wav", np.tile(samples, 11), 16_000)
+    (folder / "text.wav").write_text("words, and no sound\n" * 9)
+    (folder / "empty.wav").touch()
+    with SoundStoreWriter(folder / "sounds.h5", classes=[]) as store:
+        store.append(Sound(np.zeros(8_000, np.float32), "pause"))
+        store.append(Sound(samples, "tone"))
+    return "tone.wav"
+
+
+def test_a_sound_is_shown_beside_three_draws(tone, tmp_path, capsys):
+    for name, words in (
+        ("a", []),
+        ("b", ["--bins", "5", "5", "5"]),
+        ("c", ["--seed", "1"]),
+        ("d", ["--per-frequency"]),
+    ):
+        assert main(["view", tone, *words, "--save", str(tmp_path / f"{name}.png")]) == 0
+        assert capsys.readouterr().out == f"wrote {tmp_path / f'{name}.png'}\n"
+    default, five, other, each = ((tmp_path / f"{name}.png").read_bytes() for name in "abcd")
+    assert default == five and len({default, other, each}) == 3
+
+
+def test_a_sound_is_written_to_hear_and_its_parts_are_told(tone, tmp_path, capsys):
+    heard = tmp_path / "heard.wav"
+    assert main(["view", tone, "--bins", "30", "2", "--save", str(heard)]) == 0
+    said = capsys.readouterr().out
+    assert re.findall(r"(original|\d+ bins): from ([\d.]+) s", said) == [
+        ("original", "0.0"), ("30 bins", "1.5"), ("2 bins", "3.0"),
+    ]  # fmt: skip
+    samples, rate = soundfile.read(heard)
+    assert (len(samples), rate) == (4 * 16_000, 16_000)
+    loudness = [np.sqrt(np.mean(samples[start : start + 16_000] ** 2)) for start in (0, 24_000, 48_000)]
+    np.testing.assert_allclose(loudness, loudness[0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("key", ["1", "-1", "tone"])
+def test_a_sound_of_a_store_is_the_sound(tone, key, tmp_path):
+    for name, sound in (("file", tone), ("stored", f"sounds.h5:{key}")):
+        main(["view", sound, "--bins", "3", "--save", str(tmp_path / f"{name}.png")])
+    assert (tmp_path / "file.png").read_bytes() == (tmp_path / "stored.png").read_bytes()
+
+
+def test_of_a_long_sound_ten_seconds_are_taken(tone, tmp_path, capsys):
+    assert main(["view", "long.wav", "--bins", "5", "--save", str(tmp_path / "long.png")]) == 0
+    assert "long.wav: taking the first 10 of 11.0 seconds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["text.wav", "--save", "x.png"], r"text\.wav: not a readable sound file"),
+        (["empty.wav", "--save", "x.png"], r"empty\.wav: the file is empty"),
+        (["gone.wav", "--save", "x.png"], r"gone\.wav: no such file"),
+        (["click.wav", "--save", "x.png"], r"click\.wav: 100 samples .* needs at least 513"),
+        (["tone.wav", "--save", "x.html"], r"--save x\.html: name a \.png file .* or a \.wav file"),
+        (["tone.wav", "--save", "x"], r"--save x: name a \.png file .* or a \.wav file"),
+        (["tone.wav", "--save", "tone.wav"], r"--save tone\.wav: this would overwrite what is viewed"),
+        (["tone.wav", "--save", "x.png", "--bins", "0"], r"--bins 0: .*5 for sounds"),
+        (["tone.wav", "--save", "x.png", "--title", "T"], r"--title: is for shapes"),
+        (["photo.jpg", "--save", "x.png", "--per-frequency"], r"--per-frequency: is for sounds"),
+        (["store.h5:0", "--save", "x.wav"], r"--save x\.wav: name a \.png file .* or a \.html file"),
+        (["sounds.h5:0", "--save", "x.html"], r"--save x\.html: name a \.png file .* or a \.wav file"),
+        (["sounds.h5:2", "--save", "x.png"], r"there is no sound 2; the store holds 2 sounds, 0 to 1"),
+        (["sounds.h5", "--save", "x.png"], r"name one of its sounds, as in sounds\.h5:0"),
+        (["sounds.h5:tune", "--save", "x.png"], r"no sound has the id 'tune'.*tone"),
+        pytest.param(
+            ["tone.wav"],
+            r"no screen.*add --save picture\.png or --save sound\.wav$",
+            marks=pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there is always a screen"),
+        ),
+    ],
+)
+def test_mistakes_with_sounds_are_one_line(tone, photo, words, message, capsys):
+    before = Path(tone).read_bytes()
+    assert main(["view", *words]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and re.search(message, error.strip())
+    assert not [path for path in Path().iterdir() if path.stem == "x"] and Path(tone).read_bytes() == before
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there is always a screen")

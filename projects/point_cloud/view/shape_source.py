@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import re
 from dataclasses import replace
@@ -15,10 +14,9 @@ from data_prep.point_cloud_loading import POINT_CLOUD_FORMATS, load_point_cloud
 from octree.shape_store import Shape, ShapeStore
 from pcrq.errors import InputError
 from projects.point_cloud.view.estimated_normals import estimate_normals
+from projects.store_entry import entry_index, split_store_name
 
 logger = logging.getLogger(__name__)
-
-_STORE = re.compile(r"(?P<path>.+\.(?:h5|hdf5))(?::(?P<key>.*))?", re.IGNORECASE | re.DOTALL)
 
 
 def load_shape(name: str) -> tuple[Shape, list[str]]:
@@ -35,34 +33,15 @@ def load_shape(name: str) -> tuple[Shape, list[str]]:
     Raises:
         InputError: there is no such file or shape, or it cannot be used.
     """
-    match = _STORE.fullmatch(name)
-    if match is None:
+    named = split_store_name(name)
+    if named is None:
         return _prepare(Path(name)), []
-    store = ShapeStore(match["path"])
+    path, key = named
+    store = ShapeStore(path)
     try:
-        return store[_index(store, match["key"])], store.parts or []
+        return store[entry_index(store, store.id, key)], store.parts or []
     finally:
         store.close()
-
-
-def _index(store: ShapeStore, key: str | None) -> int:
-    """The position of a shape in its store, from an index or an id."""
-    count = len(store)
-    if count == 0:
-        raise InputError(f"{store.path}: the store holds no shapes")
-    shapes = f"the store holds {count} shape{'s' if count > 1 else ''}, 0 to {count - 1}"
-    if not key:
-        raise InputError(f"{store.path}: name one of its shapes, as in {store.path}:0; {shapes}")
-    if re.fullmatch(r"[+-]?\d+", key):
-        index = int(key)
-        if not -count <= index < count:
-            raise InputError(f"{store.path}: there is no shape {index}; {shapes}")
-        return index
-    if key not in store.id:
-        close = difflib.get_close_matches(key, store.id, n=3)
-        like = f"; close to it are {', '.join(close)}" if close else f", such as {store.id[0]}"
-        raise InputError(f"{store.path}: no shape has the id {key!r}; name an index or an id{like}")
-    return store.id.index(key)
 
 
 def _prepare(path: Path) -> Shape:
