@@ -23,7 +23,8 @@ class Augmentation:
         flip: mirror half of the views.
         bins: bins of randomized quantization, as the last step, every view and colour channel by a quantizer of its
             own; 0 for none.
-        random_edges, random_values: False for bins of equal width and for midpoints, as in table 1.
+        random_edges: False for bins of equal width, as in table 1.
+        random_values: False for the midpoints of the bins, as in table 1.
         p: probability of quantizing a view, in [0, 1].
 
     Raises:

@@ -13,6 +13,7 @@ from projects.image import encoder_checkpoint
 from projects.image.encoder import Encoder, feature_size
 from projects.image.views import ViewsOnDevice
 from projects.resumed_run import refuse_another_run
+from projects.siamese import dacl, imix, msf, ssql  # noqa: F401 (so that --model.rival knows them by name)
 from projects.siamese.byol import BYOL
 from projects.siamese.moco_v3 import MoCoV3
 from projects.siamese.momentum import cosine_momentum
