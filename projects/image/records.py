@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pcrq.errors import InputError
 from projects.image.augmentation import Augmentation
 from projects.image.sources import ImageSource
 from projects.run_record import Record, append_records, code_version, known_records
@@ -19,10 +20,17 @@ def arm_name(pretraining: Mapping[str, Any]) -> str:
 
     Args:
         pretraining: plain values as a checkpoint has them, with "augmentation" and "rival".
+
+    Raises:
+        InputError: it is not known what they mean.
     """
     if not pretraining.get("augmentation"):
         return UNTRAINED
-    augmentation, rival = Augmentation(**pretraining["augmentation"]).name, pretraining.get("rival", "")
+    try:
+        augmentation = Augmentation(**pretraining["augmentation"]).name
+    except TypeError as error:
+        raise InputError(f"a checkpoint tells of another augmentation ({error}); it is damaged or newer") from error
+    rival = pretraining.get("rival", "")
     return augmentation if rival in ("", augmentation) else f"{augmentation} + {rival}"
 
 

@@ -79,7 +79,13 @@ class LabelledImages(pl.LightningDataModule):
         return self._loader(self.train_views, EpochKeys(sampler), persistent_workers=self.workers > 0)
 
     def test_dataloader(self) -> DataLoader:
-        """Every test image in one of the processes."""
+        """Every test image in one of the processes.
+
+        Raises:
+            InputError: there are fewer than processes.
+        """
+        if len(self.test) < self.trainer.world_size:
+            raise InputError(f"{self.test.name}: fewer test images than processes ({self.trainer.world_size})")
         return self._loader(self.test_views, self.test_indices())
 
     def _loader(self, views: ViewData, sampler, **options) -> DataLoader:

@@ -148,7 +148,10 @@ class LinearProbe(pl.LightningModule):
         data = self.trainer.datamodule
         indices = torch.tensor(data.test_indices())
         readable = ~data.test_views.unreadable[indices].to(self.device)
-        hits = torch.cat(self._hits)[readable]
+        hits = torch.cat(self._hits)
+        if len(hits) < len(indices):
+            raise InputError("trainer.limit_test_batches: the accuracy is that of all test images; leave it out")
+        hits = hits[readable]
         counts = torch.stack([hits[:, 0].sum(), hits.sum(), readable.sum()])
         top1, top5, images = self.trainer.strategy.reduce(counts, reduce_op="sum").tolist()
         if images == 0:

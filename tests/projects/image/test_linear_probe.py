@@ -11,12 +11,14 @@ import pytest
 import torch
 from torch import nn
 
+from pcrq.errors import InputError
 from projects.cli import main as pcrq
 from projects.image.augmentation import Augmentation
 from projects.image.encoder import Encoder
 from projects.image.encoder_checkpoint import KEY, describe, load_encoder
 from projects.image.linear_probe.cli import main
 from projects.image.linear_probe.module import LinearProbe
+from projects.image.records import arm_name
 from projects.image.sources.source import IMAGENET_MEAN, IMAGENET_STD
 from projects.report.tables import TABLES
 from projects.run_record import Record, read_records
@@ -396,6 +398,17 @@ def test_bad_options_are_named_in_one_line(pictures, pretrained, tmp_path, monke
     error = capsys.readouterr().err.splitlines()
     assert error[-1].startswith("linear_probe: error: ") and word in error[-1]
     assert not any("Traceback" in line or "usage" in line for line in error)
+
+
+def test_an_accuracy_of_some_test_images_is_none(pictures, tmp_path, capsys):
+    assert fit(pictures, tmp_path, *COLOUR, "--trainer.limit_test_batches=1") == 2
+    assert "limit_test_batches" in capsys.readouterr().err
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_an_augmentation_of_another_version_is_named():
+    with pytest.raises(InputError, match="another augmentation"):
+        arm_name({"augmentation": {"crop": "RRC", "swirl": 3}})
 
 
 def test_without_a_number_of_epochs_nothing_is_trained(pictures, tmp_path, capsys):
