@@ -234,7 +234,7 @@ def _overview(cli: type[TrainingCLI], functions: dict[str, Callable[..., list[st
     """What ``--help`` says before a sub-command is chosen."""
     lines = {"fit": cli.description.splitlines()[0]}
     lines |= {name: function.__doc__.splitlines()[0] for name, function in functions.items()}
-    commands = "\n".join(f"  {name:<8}{line}" for name, line in lines.items())
+    commands = "\n".join(f"  {name:<10}{line}" for name, line in lines.items())
     return f"usage: python -m {cli.module} COMMAND [--help]\n\n{commands}"
 
 
