@@ -35,22 +35,20 @@ def random_segment(
         raise InputError(f"segments of {samples} samples: choose at least 1")
     spare = waveforms.shape[-1] - samples
     if spare <= 0:
-        return centred_segment(waveforms, samples)
+        return between_zeros(waveforms, samples)
     limits = torch.full((*waveforms.shape[:-1], 1), spare + 1, device=waveforms.device)
     return waveforms.gather(-1, integers_below(limits, generator) + torch.arange(samples, device=waveforms.device))
 
 
-def centred_segment(waveforms: Tensor, samples: int) -> Tensor:
-    """Cut the ``samples`` in the middle; what is shorter is centred between zeros.
+def between_zeros(waveforms: Tensor, samples: int) -> Tensor:
+    """Centre short waveforms between zeros.
 
     Args:
-        waveforms: (..., T), any type and device, T >= 0.
-        samples: length of the segments, at least 1.
+        waveforms: (..., T), any type and device, T at most ``samples``.
+        samples: length of the result.
 
     Returns:
         (..., samples), of the type and on the device of the waveforms.
     """
-    spare = waveforms.shape[-1] - samples
-    if spare > 0:
-        return waveforms.narrow(-1, spare // 2, samples)
-    return F.pad(waveforms, (-spare // 2, -spare - -spare // 2))
+    spare = samples - waveforms.shape[-1]
+    return F.pad(waveforms, (spare // 2, spare - spare // 2))

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from data_prep.sound_store import RATE, SoundStore
 from projects.audio.log_mel import SEGMENT_SAMPLES, LogMel
 from projects.audio.normalization import LogMelStatistics, log_mel_statistics
-from projects.audio.segment import centred_segment
+from projects.audio.segment import between_zeros
 from projects.fixed_choice import fixed_choice
 
 SOUNDS_MEASURED = 10_000
@@ -41,7 +41,7 @@ class RandomSegments(Dataset[Tensor]):
         clip = int(self.indices[index])
         spare = _length(self.store, clip) - SEGMENT_SAMPLES
         if spare <= 0:
-            return centred_segment(torch.from_numpy(self.store.samples(clip)), SEGMENT_SAMPLES)
+            return between_zeros(torch.from_numpy(self.store.samples(clip)), SEGMENT_SAMPLES)
         start = int(np.random.default_rng([self.seed, epoch, clip]).integers(spare + 1))
         return torch.from_numpy(self.store.samples(clip, start, SEGMENT_SAMPLES))
 
@@ -70,7 +70,7 @@ class Clips(Dataset[Tensor]):
         clip, wanted = int(self.indices[index]), self.length(index)
         spare = max(0, _length(self.store, clip) - wanted)
         count = _length(self.store, clip) - spare
-        return centred_segment(torch.from_numpy(self.store.samples(clip, spare // 2, count)), wanted)
+        return between_zeros(torch.from_numpy(self.store.samples(clip, spare // 2, count)), wanted)
 
     def length(self, index: int) -> int:
         """Samples of an item."""
