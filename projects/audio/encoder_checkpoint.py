@@ -52,7 +52,7 @@ def describe(network: AudioNTT2020, statistics: LogMelStatistics, pretraining: M
     """What a pretraining adds to its checkpoints under ``KEY``; plain values."""
     return {
         "version": 1,
-        "encoder": {"dimension": network.dimension, "mels": network.mels},
+        "encoder": network.sizes,
         "statistics": asdict(statistics),
         "pretraining": dict(pretraining),
     }

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from pcrq.errors import InputError
 
-CHANNELS = 64
-"""Of every convolution."""
 HALVINGS = 3
 """Times that frequencies and frames are halved."""
 
@@ -21,6 +19,7 @@ class AudioNTT2020(nn.Module):
     Args:
         dimension: of the embedding, 2048 in the paper.
         mels: frequencies of the spectrograms, at least 8.
+        channels: of every convolution, 64 in the paper.
 
     Shape:
         (B, 1, mels, T) float, normalised, T >= 8 frames of any number -> (B, dimension).
@@ -29,21 +28,27 @@ class AudioNTT2020(nn.Module):
         InputError: a size is too small, or (when called) the spectrograms are of another shape.
     """
 
-    def __init__(self, dimension: int = 2048, mels: int = 64):
+    def __init__(self, dimension: int = 2048, mels: int = 64, channels: int = 64):
         super().__init__()
-        if dimension < 1 or mels < 2**HALVINGS:
+        if dimension < 1 or channels < 1 or mels < 2**HALVINGS:
             raise InputError(
-                f"AudioNTT2020 of dimension {dimension} for {mels} mels: needs at least 1 and {2**HALVINGS}"
+                f"AudioNTT2020 of {channels} channels and dimension {dimension} for {mels} mels: needs at least 1, 1 "
+                f"and {2**HALVINGS}"
             )
-        self.dimension, self.mels = dimension, mels
-        self.features = nn.Sequential(*_block(1), *_block(CHANNELS), *_block(CHANNELS))
+        self.dimension, self.mels, self.channels = dimension, mels, channels
+        self.features = nn.Sequential(*_block(1, channels), *_block(channels, channels), *_block(channels, channels))
         self.fc = nn.Sequential(
-            nn.Linear(CHANNELS * (mels >> HALVINGS), dimension),
+            nn.Linear(channels * (mels >> HALVINGS), dimension),
             nn.ReLU(),
             nn.Dropout(0.3),
             nn.Linear(dimension, dimension),
             nn.ReLU(),
         )
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The arguments that make such a network, by their names."""
+        return {"dimension": self.dimension, "mels": self.mels, "channels": self.channels}
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """The embedding: maximum over time plus mean over time."""
@@ -65,5 +70,5 @@ class AudioNTT2020(nn.Module):
         return frames.amax(dim=1) + frames.mean(dim=1)
 
 
-def _block(channels: int) -> list[nn.Module]:
-    return [nn.Conv2d(channels, CHANNELS, 3, padding=1), nn.BatchNorm2d(CHANNELS), nn.ReLU(), nn.MaxPool2d(2)]
+def _block(before: int, after: int) -> list[nn.Module]:
+    return [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pcrq.errors import InputError
-from projects.audio.ntt import CHANNELS, HALVINGS, AudioNTT2020
+from projects.audio.ntt import HALVINGS, AudioNTT2020
 
 _WANTED = "name an AudioNTT2020-BYOLA-64x96d….pth of nttcslab/byol-a"
 
@@ -27,7 +27,7 @@ def load_published(path: str | Path) -> AudioNTT2020:
         path: the file.
 
     Returns:
-        The encoder in evaluation mode on the CPU; the sizes of its weights tell dimension and mels.
+        The encoder in evaluation mode on the CPU; the sizes of its weights tell its own.
 
     Raises:
         InputError: the file is missing, damaged, or of another network.
@@ -69,8 +69,11 @@ def _why_unreadable(path: Path, error: Exception) -> str:
 
 
 def _encoder_of(weights: dict[str, Tensor]) -> AudioNTT2020 | None:
-    """An encoder of the sizes that the first layer on frames has, None where there is no such layer."""
-    layer = weights.get("fc.0.weight")
-    if layer is None or layer.ndim != 2 or layer.shape[0] == 0 or layer.shape[1] < CHANNELS:
+    """An encoder of the sizes that the first convolution and the first layer on frames have, None without these."""
+    convolution, layer = weights.get("features.0.weight"), weights.get("fc.0.weight")
+    if convolution is None or layer is None or layer.ndim != 2 or convolution.ndim != 4:
         return None
-    return AudioNTT2020(layer.shape[0], (layer.shape[1] // CHANNELS) << HALVINGS)
+    dimension, channels = len(layer), len(convolution)
+    if dimension == 0 or channels == 0 or layer.shape[1] < channels:
+        return None
+    return AudioNTT2020(dimension, (layer.shape[1] // channels) << HALVINGS, channels)

@@ -41,6 +41,7 @@ def evaluate(
     seed: int = 0,
     arm: str = "",
     dimension: int = 2048,
+    channels: int = 64,
     batch_size: int = 64,
     workers: int = 2,
     device: str = "auto",
@@ -62,7 +63,7 @@ def evaluate(
         seed: of the first repeat, the next one has the next; draws the layer, the order of the clips, a validation set
             where there is none, and the weights of a random encoder.
         arm: what the results call the encoder; empty for what the checkpoint says.
-        dimension: of a random encoder's embeddings.
+        dimension, channels: of a random encoder's embeddings and convolutions.
         batch_size: clips that are embedded at a time.
         workers: processes that read the store.
         device: cpu, cuda, cuda:1, …; auto takes a GPU where there is one.
@@ -76,12 +77,12 @@ def evaluate(
             raise InputError(f"{name} {number}: choose at least {int(name in at_least_1)}")
     sounds = SoundStore(store)
     parts, seconds = partitions(sounds), _seconds(sounds, seconds)
-    loaded = _encoder(checkpoint, arm, statistics, dimension, seed)
+    loaded = _encoder(checkpoint, arm, statistics, (dimension, channels), seed)
     make_run_folder(run_dir)
     results = run_dir / "results.json"
     config = {
         "pretraining": loaded.pretraining,
-        "dimension": loaded.network.dimension,
+        "encoder": loaded.network.sizes,
         "weights": loaded.digest,
         "statistics": statistics,
         "seconds": seconds,
@@ -137,11 +138,11 @@ def _seconds(store: SoundStore, seconds: float | None) -> float:
     return float(seconds)
 
 
-def _encoder(checkpoint: Path | None, arm: str, statistics: str, dimension: int, seed: int) -> LoadedEncoder:
+def _encoder(checkpoint: Path | None, arm: str, statistics: str, sizes: tuple[int, int], seed: int) -> LoadedEncoder:
     if checkpoint is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            loaded = LoadedEncoder(AudioNTT2020(dimension).eval(), arm=UNTRAINED)
+            loaded = LoadedEncoder(AudioNTT2020(sizes[0], channels=sizes[1]).eval(), arm=UNTRAINED)
     else:
         loaded = load_encoder(checkpoint)
     loaded.arm = arm or loaded.arm

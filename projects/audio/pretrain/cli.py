@@ -91,7 +91,7 @@ The options that matter are explained in projects/audio/README.md; the others ar
             test_samples=len(knn.held_out),
             config={
                 "pretraining": pretraining,
-                "dimension": model.encoder.dimension,
+                "encoder": model.encoder.sizes,
                 "weights": weights_digest(model.encoder),
                 "neighbours": knn.neighbours,
                 "seconds": knn.seconds,

@@ -37,6 +37,7 @@ class BYOLA(pl.LightningModule):
     Args:
         augmentation: how the two views of a segment are made.
         dimension: of the embeddings.
+        channels: of the encoder's convolutions.
         hidden: width of the hidden layers of projector and predictor.
         out: size of projections and predictions.
         learning_rate: of Adam.
@@ -51,6 +52,7 @@ class BYOLA(pl.LightningModule):
         self,
         augmentation: Augmentation = Augmentation(),  # noqa: B008 (frozen)
         dimension: int = 2048,
+        channels: int = 64,
         hidden: int = 4096,
         out: int = 256,
         learning_rate: float = 3e-4,
@@ -64,7 +66,7 @@ class BYOLA(pl.LightningModule):
             raise InputError(f"learning_rate {learning_rate}, momentum {momentum}: choose above 0, and in [0, 1]")
         self.augmentation, self.learning_rate, self.momentum, self.seed = augmentation, learning_rate, momentum, seed
         self.hidden, self.out = hidden, out
-        network = BYOL(AudioNTT2020(dimension), dimension, hidden, out)
+        network = BYOL(AudioNTT2020(dimension, channels=channels), dimension, hidden, out)
         self.framework = network.to(memory_format=torch.channels_last)  # 1.7 times as fast on CPUs
         self.log_mel = LogMel()
 
@@ -149,7 +151,7 @@ class BYOLA(pl.LightningModule):
         del pretraining["epochs"], pretraining["sounds"]
         return {
             **pretraining,
-            "dimension": self.encoder.dimension,
+            **self.encoder.sizes,
             "accumulate_grad_batches": trainer.accumulate_grad_batches,
             "precision": str(trainer.precision),
             "store": data.store.digest,

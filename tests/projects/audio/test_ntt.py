@@ -147,7 +147,7 @@ def write_other_network(path: Path) -> None:
 
 
 def write_another_layer(path: Path) -> None:
-    torch.save({**published_weights(16), "features.0.weight": torch.zeros(32, 1, 3, 3)}, path)
+    torch.save({**published_weights(16), "features.4.weight": torch.zeros(64, 32, 3, 3)}, path)
 
 
 def write_without_a_layer(path: Path) -> None:
@@ -171,7 +171,7 @@ def write_with_another_block(path: Path) -> None:
         (write_list, "not a file of weights alone"),
         (write_checkpoint, "not a file of weights alone"),
         (write_other_network, "not the weights of an AudioNTT2020;"),
-        (write_another_layer, "AudioNTT2020, features.0.weight is of another shape"),
+        (write_another_layer, "AudioNTT2020, features.4.weight is of another shape"),
         (write_without_a_layer, "AudioNTT2020, fc.3.bias is missing"),
         (write_with_another_block, "AudioNTT2020, features.12.weight is unexpected"),
     ],

@@ -56,7 +56,15 @@ def published(encoder, tmp_path_factory) -> Path:
 
 
 def evaluate(store: Path, run: Path, *options: str) -> int:
-    words = [f"--store={store}", f"--run_dir={run}", "--workers=0", "--device=cpu", "--dimension=16", "--repeats=2"]
+    words = [
+        f"--store={store}",
+        f"--run_dir={run}",
+        "--workers=0",
+        "--device=cpu",
+        "--dimension=16",
+        "--channels=8",
+        "--repeats=2",
+    ]
     return main(["evaluate", *words, *options])
 
 
@@ -321,7 +329,11 @@ def test_a_random_encoder_is_scratch_and_drawn_by_the_seed(sounds, tmp_path):
     records = read_records(tmp_path / "results.json")
     assert [(record.arm, record.seed) for record in records] == [("scratch", 0), ("scratch", 5)]
     assert records[0].config["weights"] != records[1].config["weights"]
-    assert records[0].config["pretraining"] == {} and records[0].config["dimension"] == 16
+    assert records[0].config["pretraining"] == {} and records[0].config["encoder"] == {
+        "dimension": 16,
+        "mels": 64,
+        "channels": 8,
+    }
 
 
 def test_published_weights_are_byol_a_and_equal_the_same_encoder_of_ours(sounds, checkpoint, published, tmp_path):

@@ -28,7 +28,13 @@ from projects.run_record import read_records
 
 SMALL = [
     *("--data.workers=0", "--data.batch_size=4", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"),
-    *("--model.dimension=16", "--model.hidden=24", "--model.out=8", "--trainer.log_every_n_steps=1"),
+    *(
+        "--model.dimension=16",
+        "--model.channels=12",
+        "--model.hidden=24",
+        "--model.out=8",
+        "--trainer.log_every_n_steps=1",
+    ),
     *("--knn.seconds=1.0", "--knn.neighbours=3"),
 ]
 MIXUP = ["--model.augmentation.mixup=0.4", "--model.augmentation.memory=6"]  # fewer than two batches
@@ -139,6 +145,7 @@ def resumable(sounds, tmp_path_factory) -> Path:
         ("--model.augmentation.bins=8", "augmentation"),
         ("--model.augmentation.quantize_first=true", "augmentation"),
         ("--model.dimension=8", "dimension"),
+        ("--model.channels=8", "channels"),
         ("--model.hidden=8", "hidden"),
         ("--model.learning_rate=0.1", "learning_rate"),
         ("--model.momentum=0.5", "momentum"),
@@ -263,7 +270,11 @@ def test_a_checkpoint_gives_back_the_encoder_and_its_history(sounds, tmp_path):
     loaded, state = load_encoder(tmp_path / "checkpoints/last.ckpt"), saved(tmp_path)["state_dict"]
     weights = loaded.network.state_dict()
     assert all(torch.equal(tensor, state[f"framework.encoder.{name}"]) for name, tensor in weights.items())
-    assert loaded.arm == "RRC+Mixup" and loaded.network.dimension == 16 and not loaded.network.training
+    assert (
+        loaded.arm == "RRC+Mixup"
+        and loaded.network.sizes == {"dimension": 16, "mels": 64, "channels": 12}
+        and not loaded.network.training
+    )
     told = loaded.pretraining
     assert (told["epochs"], told["seed"], told["sounds"], told["batch_size"]) == (2, 3, 16, 4)
     assert (told["store"], told["hidden"], told["out"]) == ("sounds.h5", 24, 8)
@@ -334,7 +345,8 @@ def test_the_papers_configurations_have_its_values_and_differ_in_the_augmentatio
     assert ours == theirs
     model, data, trainer = ours["model"], ours["data"], ours["trainer"]
     assert (model["learning_rate"], data["batch_size"], trainer["max_epochs"]) == (3e-4, 256, 100)
-    assert (model["dimension"], model["hidden"], model["out"], model["momentum"]) == (2048, 4096, 256, 0.99)
+    assert (model["dimension"], model["channels"], model["hidden"], model["out"]) == (2048, 64, 4096, 256)
+    assert model["momentum"] == 0.99
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
@@ -352,6 +364,7 @@ def test_the_papers_configurations_have_its_values_and_differ_in_the_augmentatio
         (["--model.augmentation.bins=-1"], "bins -1"),
         (["--model.augmentation.mixup=2"], "mixup 2"),
         (["--model.dimension=0"], "dimension 0"),
+        (["--model.channels=0"], "0 channels"),
         (["--model.hidden=0"], "hidden 0"),
         (["--model.learning_rate=0"], "learning_rate 0"),
         (["--model.momentum=1.5"], "momentum 1.5"),
