@@ -9,7 +9,7 @@ from projects.run_record import Record
 
 FRAMEWORKS = {"MoCo v3": "MoCo-v3", "BYOL": "BYOL"}
 """As records name them, and as the paper prints them."""
-PROTOCOLS = {"accuracy": "linear probe", "kNN accuracy": "kNN"}
+PROTOCOLS = {"accuracy": "linear probe", "top-5 accuracy": "linear probe", "kNN accuracy": "kNN"}
 """What measures a metric."""
 IMAGENET_TEST = 50_000
 """Test images of ImageNet, the paper's data."""

@@ -20,6 +20,9 @@ ImageTable = partial(
 accuracy_block = partial(Block, "top-1 accuracy", "accuracy", mean_over_parts)
 """Of the linear probe; takes the paper's numbers and a sentence about them."""
 
+TOP_5_BLOCK = Block(
+    "top-5 accuracy", "top-5 accuracy", mean_over_parts, {}, "Of the linear probe; the paper does not give it."
+)
 KNN_BLOCK = Block(
     "kNN accuracy",
     "kNN accuracy",

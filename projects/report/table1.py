@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from projects.report.image_run import image_run
-from projects.report.image_table import FROM_IMAGENET, KNN_BLOCK, ImageTable, accuracy_block
+from projects.report.image_table import FROM_IMAGENET, KNN_BLOCK, TOP_5_BLOCK, ImageTable, accuracy_block
 from projects.report.table import Place
 from projects.run_record import Record
 
@@ -37,6 +37,6 @@ TABLE_1 = ImageTable(
     title="random bins and values",
     setting=f"{FROM_IMAGENET}, 100 epochs and 8 bins",
     columns=("MoCo-v3",),
-    blocks=(accuracy_block(PAPER_ACCURACY), KNN_BLOCK),
+    blocks=(accuracy_block(PAPER_ACCURACY), TOP_5_BLOCK, KNN_BLOCK),
     locate=locate,
 )

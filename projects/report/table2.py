@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from projects.report.image_run import image_run
-from projects.report.image_table import FROM_IMAGENET, ImageTable, accuracy_block, epochs_column, epochs_of_column
+from projects.report.image_table import (
+    FROM_IMAGENET,
+    TOP_5_BLOCK,
+    ImageTable,
+    accuracy_block,
+    epochs_column,
+    epochs_of_column,
+)
 from projects.report.table import Place
 from projects.run_record import Record
 
@@ -26,7 +33,7 @@ TABLE_2 = ImageTable(
     title="epochs of pretraining",
     setting=f"{FROM_IMAGENET} and 8 bins",
     columns=("100-ep", "300-ep", "800-ep"),
-    blocks=(accuracy_block(PAPER_ACCURACY),),
+    blocks=(accuracy_block(PAPER_ACCURACY), TOP_5_BLOCK),
     locate=locate,
     column_order=epochs_of_column,
 )

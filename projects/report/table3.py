@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from projects.report.image_run import place_by_framework
-from projects.report.image_table import FROM_IMAGENET, KNN_BLOCK, ImageTable, accuracy_block
+from projects.report.image_table import FROM_IMAGENET, KNN_BLOCK, TOP_5_BLOCK, ImageTable, accuracy_block
 from projects.report.table import Place
 from projects.run_record import Record
 
@@ -33,6 +33,6 @@ TABLE_3 = ImageTable(
     title="domain-agnostic augmentations",
     setting=f"{FROM_IMAGENET}, 100 epochs and 8 bins",
     columns=("MoCo-v3", "BYOL"),
-    blocks=(accuracy_block(PAPER_ACCURACY), KNN_BLOCK),
+    blocks=(accuracy_block(PAPER_ACCURACY), TOP_5_BLOCK, KNN_BLOCK),
     locate=locate,
 )

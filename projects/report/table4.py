@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from projects.report.image_run import place_by_framework
-from projects.report.image_table import FROM_IMAGENET, KNN_BLOCK, ImageTable, accuracy_block
+from projects.report.image_table import FROM_IMAGENET, KNN_BLOCK, TOP_5_BLOCK, ImageTable, accuracy_block
 from projects.report.table import Place
 from projects.run_record import Record
 
@@ -32,6 +32,6 @@ TABLE_4 = ImageTable(
     title="augmentations for images",
     setting=f"{FROM_IMAGENET}, 100 epochs and 8 bins",
     columns=("MoCo-v3", "BYOL"),
-    blocks=(accuracy_block(PAPER_ACCURACY, ABOUT), KNN_BLOCK),
+    blocks=(accuracy_block(PAPER_ACCURACY, ABOUT), TOP_5_BLOCK, KNN_BLOCK),
     locate=locate,
 )

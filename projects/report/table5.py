@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from projects.report.image_run import image_run
-from projects.report.image_table import FROM_IMAGENET, ImageTable, accuracy_block, epochs_column, epochs_of_column
+from projects.report.image_table import (
+    FROM_IMAGENET,
+    TOP_5_BLOCK,
+    ImageTable,
+    accuracy_block,
+    epochs_column,
+    epochs_of_column,
+)
 from projects.report.table import Place
 from projects.run_record import Record
 
@@ -30,7 +37,7 @@ TABLE_5 = ImageTable(
     title="quantization and mean shift",
     setting=f"{FROM_IMAGENET} and 8 bins",
     columns=("100-ep", "200-ep", "300-ep"),
-    blocks=(accuracy_block(PAPER_ACCURACY),),
+    blocks=(accuracy_block(PAPER_ACCURACY), TOP_5_BLOCK),
     locate=locate,
     column_order=epochs_of_column,
 )

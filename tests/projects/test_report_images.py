@@ -164,7 +164,7 @@ def test_quantization_in_another_way_is_in_no_table(change):
         {"config": {"pretraining": {**record().config["pretraining"], "epochs": "many"}}},
         {"task": "shape classification"},
         {"protocol": "kNN"},
-        {"metric": "top-5 accuracy"},
+        {"metric": "top-10 accuracy"},
         {"ratio": 0.1},
     ],
     ids=str,
@@ -267,11 +267,15 @@ def test_epochs_are_an_axis():
 
 
 def test_one_run_fills_all_five_tables(tmp_path, capsys):
-    append_records(tmp_path / "results.json", [record(), record(metric="top-5 accuracy", value=0.9)])
+    append_records(
+        tmp_path / "results.json",
+        [record(), record(metric="top-5 accuracy", value=0.9), record(metric="top-10 accuracy", value=0.99)],
+    )
     assert main(["report", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
     assert re.findall(r"^## Table (\d)", text, flags=re.MULTILINE) == ["1", "2", "3", "4", "5"]
-    assert "1 of 2 results belong to none of the tables (linear probe, top-5 accuracy: 1)." in text
+    assert "1 of 3 results belong to none of the tables (linear probe, top-10 accuracy: 1)." in text
+    assert text.count("### top-5 accuracy") == 5
     assert {f"table{number}.png" for number in range(1, 6)} < {path.name for path in (tmp_path / "out").iterdir()}
 
 
