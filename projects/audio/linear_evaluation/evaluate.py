@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -63,7 +63,8 @@ def evaluate(
         seed: of the first repeat, the next one has the next; draws the layer, the order of the clips, a validation set
             where there is none, and the weights of a random encoder.
         arm: what the results call the encoder; empty for what the checkpoint says.
-        dimension, channels: of a random encoder's embeddings and convolutions.
+        dimension: of a random encoder's embeddings.
+        channels: of a random encoder's convolutions.
         batch_size: clips that are embedded at a time.
         workers: processes that read the store.
         device: cpu, cuda, cuda:1, …; auto takes a GPU where there is one.
@@ -72,9 +73,10 @@ def evaluate(
         InputError: the store or the checkpoint cannot be used, or an option is out of range.
     """
     at_least_1 = {"repeats": repeats, "epochs": epochs, "batch_size": batch_size}
-    for name, number in {**at_least_1, "workers": workers, "seed": seed}.items():
-        if number < (name in at_least_1):
-            raise InputError(f"{name} {number}: choose at least {int(name in at_least_1)}")
+    for least, options in ((1, at_least_1), (0, {"workers": workers, "seed": seed})):
+        for name, number in options.items():
+            if number < least:
+                raise InputError(f"{name} {number}: choose at least {least}")
     sounds = SoundStore(store)
     parts, seconds = partitions(sounds), _seconds(sounds, seconds)
     loaded = _encoder(checkpoint, arm, statistics, (dimension, channels), seed)
@@ -93,31 +95,10 @@ def evaluate(
     known = known_records(results)
     missing = [record for record in records if record.key not in known]
     if missing:
-        loaded.network.to(choose_device(device))
-        everything = np.unique(np.concatenate([_all(part) for part in parts]))
-        measured = loaded.statistics
-        if statistics == "task":
-            clips = Clips(sounds, np.unique(np.concatenate([part.train for part in parts])), seconds)
-            measured = waveform_statistics(clips, choose_device(device), workers)
-        _log.info(
-            "embedding %d sounds, log-mel mean %.3f, deviation %.3f", len(everything), measured.mean, measured.std
-        )
-        embeddings = embed_sounds(
-            loaded.network,
-            measured,
-            sounds,
-            everything,
-            seconds=seconds,
-            batch_size=batch_size,
-            workers=workers,
-            progress=_bar,
-        ).to(choose_device(device))
+        embedded = _embedded(loaded, sounds, parts, seconds, statistics, batch_size, workers, choose_device(device))
     for record in missing:
         started = time.perf_counter()
-        values = [
-            _accuracy(embeddings, everything, sounds.category, part, len(sounds.classes), record.seed, epochs)
-            for part in parts
-        ]
+        values = [_accuracy(embedded, part, len(sounds.classes), record.seed, epochs) for part in parts]
         record = replace(record, value=float(np.mean(values)), seconds=round(time.perf_counter() - started, 1))
         append_records(results, [record])
         known[record.key] = record
@@ -170,31 +151,59 @@ def _record(store: SoundStore, parts: list[Partition], arm: str, seed: int, conf
     )
 
 
-def _accuracy(
-    embeddings: Tensor,
-    everything: np.ndarray,
-    category: np.ndarray,
-    part: Partition,
-    classes: int,
-    seed: int,
-    epochs: int,
-) -> float:
+@dataclass(frozen=True)
+class _Embedded:
+    """Clips of a store.
+
+    Args:
+        positions: (S,) in the store, in order.
+        features: (S, dimension) float32, on the device.
+        category: (S,) int64, on the device.
+    """
+
+    positions: np.ndarray
+    features: Tensor
+    category: Tensor
+
+    def rows(self, positions: np.ndarray) -> Tensor:
+        """(N,) rows of clips, by their positions in the store."""
+        return torch.from_numpy(np.searchsorted(self.positions, positions)).to(self.features.device)
+
+
+def _embedded(
+    loaded: LoadedEncoder,
+    store: SoundStore,
+    parts: list[Partition],
+    seconds: float,
+    statistics: str,
+    batch_size: int,
+    workers: int,
+    device: torch.device,
+) -> _Embedded:
+    """Every clip that some partition needs, once."""
+    used = [clips for part in parts for clips in (part.train, part.test, part.validation) if clips is not None]
+    positions, measured = np.unique(np.concatenate(used)), loaded.statistics
+    if statistics == "task":
+        train = np.unique(np.concatenate([part.train for part in parts]))
+        measured = waveform_statistics(Clips(store, train, seconds), device, workers)
+    _log.info("%d sounds, log-mel mean %.3f, deviation %.3f", len(positions), measured.mean, measured.std)
+    options = {"seconds": seconds, "batch_size": batch_size, "workers": workers, "progress": _bar}
+    features = embed_sounds(loaded.network.to(device), measured, store, positions, **options)
+    category = torch.from_numpy(store.category[positions].astype(np.int64))
+    return _Embedded(positions, features.to(device), category.to(device))
+
+
+def _accuracy(embedded: _Embedded, part: Partition, classes: int, seed: int, epochs: int) -> float:
     """Of one classifier, on its test clips."""
     train, validation = part.train, part.validation
     if validation is None:
-        train, validation = held_out(train, category[train], [seed, max(0, part.fold)])
-    learned, stopped, asked, scale = (
-        torch.from_numpy(np.searchsorted(everything, clips)).to(embeddings.device)
-        for clips in (train, validation, part.test, part.train)
-    )
-    truth = torch.from_numpy(category[everything].astype(np.int64)).to(embeddings.device)
-    features = standardised(embeddings, scale)
-    layer = train_classifier(features, truth, learned, stopped, classes, seed, epochs)
-    return accuracy(layer, features[asked], truth[asked])
-
-
-def _all(part: Partition) -> np.ndarray:
-    return np.concatenate([part.train, part.test, *([] if part.validation is None else [part.validation])])
+        category = embedded.category[embedded.rows(train)].cpu().numpy()
+        train, validation = held_out(train, category, [seed, max(0, part.fold)])
+    features, category = standardised(embedded.features, embedded.rows(part.train)), embedded.category
+    rows = embedded.rows(train), embedded.rows(validation)
+    layer = train_classifier(features, category, *rows, classes, seed, epochs)
+    test = embedded.rows(part.test)
+    return accuracy(layer, features[test], category[test])
 
 
 def _in_words(accuracies: list[float]) -> str:
