@@ -401,7 +401,7 @@ def test_bad_options_are_named_in_one_line(pictures, pretrained, tmp_path, monke
 
 
 def test_an_accuracy_of_some_test_images_is_none(pictures, tmp_path, capsys):
-    assert fit(pictures, tmp_path, *COLOUR, "--trainer.limit_test_batches=1") == 2
+    assert fit(pictures, tmp_path, *COLOUR, "--data.batch_size=2", "--trainer.limit_test_batches=1") == 2
     assert "limit_test_batches" in capsys.readouterr().err
     assert not (tmp_path / "results.json").exists()
 
