@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+# First, as in the programs: after scikit-learn, typing's cache would give Trainer's options scikit-learn's order of
+# types, and --trainer.limit_train_batches=1 would mean 1.0, all batches.
+import lightning.pytorch  # noqa: F401
 import numpy as np
 import pytest
 
