@@ -219,19 +219,10 @@ class ShapeStore(StoreFile):
         """(S,) int64: points of every shape."""
         return np.diff(self.offsets)
 
-    def verify(self) -> None:
-        """Read every shape and compare with the digest.
-
-        Raises:
-            InputError: the content is not what was written.
-        """
-        digest = hashlib.sha256()
-        for index in range(len(self)):
-            center, radius = tuple(self._center[index].tolist()), float(self._radius[index])
-            row = (int(self.category[index]), self.id[index], self.split[index], center, radius)
-            digest.update(_shape_digest(self._read(index), *row))
-        if digest.hexdigest() != self.digest:
-            raise InputError(f"{self.path}: the content differs from what was written; prepare it again")
+    def _entry_digest(self, index: int) -> bytes:
+        center, radius = tuple(self._center[index].tolist()), float(self._radius[index])
+        row = (int(self.category[index]), self.id[index], self.split[index], center, radius)
+        return _shape_digest(self._read(index), *row)
 
 
 def _encode(shape: Shape, columns: Sequence[str]) -> dict[str, np.ndarray]:

@@ -103,6 +103,22 @@ class StoreFile:
         everything = np.arange(len(self))
         return everything if split is None else everything[np.asarray(self.split, dtype=object) == split]
 
+    def _entry_digest(self, index: int) -> bytes:
+        """Read an entry as it stands in the file, and digest it as the writer did."""
+        raise NotImplementedError
+
+    def verify(self) -> None:
+        """Read every entry and compare with the digest.
+
+        Raises:
+            InputError: the content is not what was written.
+        """
+        digest = hashlib.sha256()
+        for index in range(len(self)):
+            digest.update(self._entry_digest(index))
+        if digest.hexdigest() != self.digest:
+            raise InputError(f"{self.path}: the content differs from what was written; prepare it again")
+
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_handle": None}
 

@@ -138,6 +138,85 @@ def run_cells(
     return failures
 
 
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder of a sweep and what is measured with it.
+
+    Args:
+        pretraining: what makes it; None for one with random weights.
+        evaluations: what is measured; they read the checkpoints of ``pretraining``.
+    """
+
+    pretraining: Cell | None
+    evaluations: tuple[Cell, ...]
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(cell.is_recorded for cell in self.evaluations)
+
+
+def run_encoders(
+    encoders: Sequence[Encoder],
+    *,
+    jobs: int,
+    scheduler: str | None,
+    shared: Sequence[Path],
+    keep_checkpoints: bool,
+    list_only: bool,
+) -> list[str]:
+    """Pretrain what is not measured yet, then measure it.
+
+    Args:
+        encoders: what the table is made of.
+        jobs, scheduler, shared: as for :func:`run_cells`.
+        keep_checkpoints: keep the encoders that are measured.
+        list_only: print the commands of the missing runs, a line each, and run nothing.
+
+    Returns:
+        A line for every run that failed.
+
+    Raises:
+        InputError: as for :func:`run_cells`.
+    """
+    missing = [encoder for encoder in encoders if not encoder.is_measured]
+    pretrainings = [encoder.pretraining for encoder in missing if encoder.pretraining is not None]
+    if list_only:
+        print_commands([*pretrainings, *(cell for encoder in missing for cell in encoder.evaluations)])
+        return []
+    places = {"jobs": jobs, "scheduler": scheduler, "shared": shared}
+    _log.info("pretraining")
+    failures = run_cells(pretrainings, **places, keep_checkpoints=True)
+    _log.info("linear evaluation")
+    ready = [encoder for encoder in missing if encoder.pretraining is None or encoder.pretraining.is_recorded]
+    failures += run_cells([cell for encoder in ready for cell in encoder.evaluations], **places)
+    for encoder in ready:
+        if encoder.pretraining is not None and encoder.is_measured and not keep_checkpoints:
+            shutil.rmtree(encoder.pretraining.folder / "checkpoints", ignore_errors=True)
+    return failures
+
+
+def print_commands(cells: Sequence[Cell]) -> None:
+    """The runs that are not recorded, as lines for a shell."""
+    for cell in cells:
+        if not cell.is_recorded:
+            print(cell.command)
+
+
+def refuse_equal_names(**chosen: Sequence[Path]) -> None:
+    """Look at the files of each option, whose names become those of folders.
+
+    Raises:
+        InputError: an option names no file, or two of one name.
+    """
+    for option, paths in chosen.items():
+        stems = [path.stem for path in paths]
+        if not stems:
+            raise InputError(f"{option}: name at least one file")
+        if len(set(stems)) < len(stems):
+            raise InputError(f"{option} {stems}: two files have one name, which becomes that of a folder; rename one")
+
+
 def _workers(scheduler: str | None, shared: Sequence[Path]) -> contextlib.AbstractContextManager[None]:
     if scheduler is None:
         return contextlib.nullcontext()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,6 +69,7 @@ class TrainingCLI(LightningCLI):
     def __init__(
         self, model: type[pl.LightningModule], data: type[pl.LightningDataModule], args: list[str] | None = None
     ):
+        self._started = time.perf_counter()
         super().__init__(
             model,
             data,
@@ -140,6 +142,11 @@ class TrainingCLI(LightningCLI):
     def epochs_done(self) -> int:
         """Whole epochs; Lightning's own number counts one that ``max_steps`` or ``max_time`` ended."""
         return self.trainer.current_epoch - (not self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)
+
+    @property
+    def seconds(self) -> float:
+        """Time since the command began."""
+        return time.perf_counter() - self._started
 
     def device_name(self) -> str:
         """Where the run computes, for its first line."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from data_prep.sound_store import SoundStore
 from pcrq.errors import InputError
 from projects.audio.encoder_checkpoint import UNTRAINED
-from projects.sweep import Cell, claim, run_cells
+from projects.sweep import Cell, Encoder, claim, refuse_equal_names, run_encoders
 from projects.training_cli import read_configuration
 
 _log = logging.getLogger(__name__)
@@ -58,29 +57,24 @@ def audio_sweep(
     claim(out, _settings(pretrain, variants, evaluation, tasks, seeds, options, evaluation_options))
     runs = [_Run(variant, seed, out.absolute()) for variant, seed in product(variants, seeds)]
     runs += [_Run(None, seed, out.absolute()) for seed in seeds if scratch]
-    evaluations = {run: [run.evaluation(evaluation, task, evaluation_options) for task in tasks] for run in runs}
-    missing = [run for run in runs if not all(cell.is_recorded for cell in evaluations[run])]
-    pretrainings = {run: run.pretraining(pretrain, options) for run in missing if run.variant is not None}
-    if list_only:
-        for cell in [*pretrainings.values(), *(cell for run in missing for cell in evaluations[run])]:
-            if not cell.is_recorded:
-                print(cell.command)
-        return []
-    shared = [out, pretrain, *variants, evaluation, *tasks]
-    _log.info("pretraining")
-    failures = run_cells(
-        list(pretrainings.values()), jobs=jobs, scheduler=scheduler, shared=shared, keep_checkpoints=True
+    encoders = [
+        Encoder(
+            None if run.variant is None else run.pretraining(pretrain, options),
+            tuple(run.evaluation(evaluation, task, evaluation_options) for task in tasks),
+        )
+        for run in runs
+    ]
+    failures = run_encoders(
+        encoders,
+        jobs=jobs,
+        scheduler=scheduler,
+        shared=[out, pretrain, *variants, evaluation, *tasks],
+        keep_checkpoints=keep_checkpoints,
+        list_only=list_only,
     )
-    _log.info("linear evaluation")
-    ready = [run for run in missing if run not in pretrainings or pretrainings[run].is_recorded]
-    failures += run_cells(
-        [cell for run in ready for cell in evaluations[run]], jobs=jobs, scheduler=scheduler, shared=shared
-    )
-    done = [cell for cells in evaluations.values() for cell in cells if cell.is_recorded]
-    for run in pretrainings:
-        if all(cell.is_recorded for cell in evaluations[run]) and not keep_checkpoints:
-            shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
-    _log.info("%d of %d evaluations are recorded; pcrq report %s", len(done), len(runs) * len(tasks), out)
+    if not list_only:
+        done = sum(cell.is_recorded for encoder in encoders for cell in encoder.evaluations)
+        _log.info("%d of %d evaluations are recorded; pcrq report %s", done, len(runs) * len(tasks), out)
     return failures
 
 
@@ -122,12 +116,9 @@ def _settings(
     evaluation_options: list[str],
 ) -> dict:
     """What all runs of a sweep have in common; looks into every file before anything is run."""
-    if not (variants and tasks and seeds):
-        raise InputError("variants, tasks and seeds: name at least one of each")
-    for name, chosen in {"variants": variants, "tasks": tasks}.items():
-        stems = [path.stem for path in chosen]
-        if len(set(stems)) < len(stems):
-            raise InputError(f"{name} {stems}: two files have one name, which becomes that of a folder; rename one")
+    refuse_equal_names(variants=variants, tasks=tasks)
+    if not seeds:
+        raise InputError("seeds: name at least one")
     if UNTRAINED in [path.stem for path in variants]:
         raise InputError(f"variants: {UNTRAINED} is what the folder of random encoders is called; rename the file")
     settings = {"options": list(options), "evaluation_options": list(evaluation_options)}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 from pcrq.errors import InputError
-from projects.sweep import Cell, claim, run_cells
+from projects.sweep import Cell, Encoder, claim, refuse_equal_names, run_encoders
 from projects.training_cli import read_configuration
 
 _log = logging.getLogger(__name__)
@@ -51,27 +50,18 @@ def image_sweep(
     """
     claim(out, _settings(pretrain, variants, probe, seeds, options, probe_options))
     runs = [_Run(*chosen, out.absolute()) for chosen in product(pretrain, variants, seeds)]
-    pretrainings = {run: run.pretraining(options) for run in runs}
-    probes = {run: run.probe(probe, probe_options) for run in runs}
-    missing = [run for run in runs if not probes[run].is_recorded]
-    if list_only:
-        for cell in [*(pretrainings[run] for run in missing), *(probes[run] for run in missing)]:
-            if not cell.is_recorded:
-                print(cell.command)
-        return []
-    shared = [out, *pretrain, *variants, probe]
-    _log.info("pretraining")
-    failures = run_cells(
-        [pretrainings[run] for run in missing], jobs=jobs, scheduler=scheduler, shared=shared, keep_checkpoints=True
+    encoders = [Encoder(run.pretraining(options), (run.probe(probe, probe_options),)) for run in runs]
+    failures = run_encoders(
+        encoders,
+        jobs=jobs,
+        scheduler=scheduler,
+        shared=[out, *pretrain, *variants, probe],
+        keep_checkpoints=keep_checkpoints,
+        list_only=list_only,
     )
-    _log.info("linear probes")
-    ready = [run for run in runs if pretrainings[run].is_recorded]
-    failures += run_cells([probes[run] for run in ready], jobs=jobs, scheduler=scheduler, shared=shared)
-    for run in ready:
-        if probes[run].is_recorded and not keep_checkpoints:
-            shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
-    done = sum(probes[run].is_recorded for run in runs)
-    _log.info("%d of %d runs are recorded; pcrq report %s", done, len(runs), out)
+    if not list_only:
+        done = sum(encoder.is_measured for encoder in encoders)
+        _log.info("%d of %d runs are recorded; pcrq report %s", done, len(runs), out)
     return failures
 
 
@@ -111,12 +101,9 @@ def _settings(
     probe_options: list[str],
 ) -> dict:
     """What all runs of a sweep have in common; looks into every file before anything is run."""
-    for name, chosen in {"pretrain": pretrain, "variants": variants}.items():
-        stems = [path.stem for path in chosen]
-        if len(set(stems)) < len(stems):
-            raise InputError(f"{name} {stems}: two files have one name, which becomes that of a folder; rename one")
-    if not (pretrain and variants and seeds):
-        raise InputError("pretrain, variants and seeds: name at least one of each")
+    refuse_equal_names(pretrain=pretrain, variants=variants)
+    if not seeds:
+        raise InputError("seeds: name at least one")
     settings = {"options": list(options), "probe_options": list(probe_options)}
     for path in (*pretrain, *variants, probe):
         settings[f"configuration {path.stem}"] = read_configuration(path, "fit")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import replace
 from pathlib import Path
 
-import lightning.pytorch as pl
 from jsonargparse import Namespace
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
@@ -28,12 +26,6 @@ class FineTuningCLI(TrainingCLI):
     """Name in the run record."""
     model: FineTuning
     datamodule: LabelledData
-
-    def __init__(
-        self, model: type[pl.LightningModule], data: type[pl.LightningDataModule], args: list[str] | None = None
-    ):
-        self._started = time.perf_counter()
-        super().__init__(model, data, args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The test shapes are looked at once, at the end."""
@@ -87,7 +79,7 @@ class FineTuningCLI(TrainingCLI):
         if not self.trainer.is_global_zero:
             return
         data, model = self.datamodule, self.model
-        seconds, config = round(time.perf_counter() - self._started, 1), model.common()
+        seconds, config = round(self.seconds, 1), model.common()
         records = [
             replace(
                 data.record(self.task, model.arm, model.protocol, metric, model.seed, config),

@@ -14,7 +14,7 @@ from octree.pretrained import load_pretrained
 from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
 from projects.point_cloud.labelled_data import category_parts
-from projects.sweep import Cell, claim, run_cells
+from projects.sweep import Cell, claim, print_commands, run_cells
 from projects.training_cli import read_configuration
 
 RATIOS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
@@ -222,9 +222,7 @@ def _run(
 ) -> list[str]:
     claim(out, settings)
     if list_only:
-        for cell in cells:
-            if not cell.is_recorded:
-                print(cell.command)
+        print_commands(cells)
         return []
     shared = [out, *files]
     failures = run_cells(cells, jobs=jobs, scheduler=scheduler, shared=shared, keep_checkpoints=keep_checkpoints)

@@ -1,10 +1,6 @@
 """``pcrq prep audio`` as a user meets it: folders and archives, labels, bad files, kills, and ``pcrq info``."""
 
 import os
-import signal
-import subprocess
-import sys
-import time
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -12,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from killed_preparation import kill_preparation
 
-from data_prep import run
 from data_prep.run import Item, prepare_store
 from data_prep.sound_recipe import SoundRecipe
 from data_prep.sound_store import SoundStore
@@ -118,28 +114,12 @@ def test_another_fold_makes_another_store(folder, tmp_path):
 
 def test_a_killed_run_continues_to_the_identical_store(tmp_path, capsys, caplog):
     source = write_tones(tmp_path / "tones", [f"{index:03}.wav" for index in range(400)], rate=48_000)
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "projects.cli", "prep", "audio", str(source)]
-        + ["--jobs", "2", "--out", str(tmp_path / "killed.h5")],
-        cwd=Path(run.__file__).parents[1],
-        start_new_session=True,  # so that the workers can be killed with it
-        stderr=subprocess.DEVNULL,
-    )
-    working = tmp_path / "killed.h5.prep"
-    deadline = time.monotonic() + 100
-    while len(list(working.glob("*.npz"))) < 4:
-        assert killed.poll() is None and time.monotonic() < deadline
-        time.sleep(0.001)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
-    kept = len(list(working.glob("*.npz")))
-    assert 4 <= kept < 400 and not (tmp_path / "killed.h5").exists()
-
+    kept = kill_preparation("audio", str(source), out=tmp_path / "killed.h5", entries=400)
     with caplog.at_level("INFO"):
         assert prep(source, tmp_path / "killed.h5") == 0
     assert f"{kept} of 400 sounds are finished already" in caplog.text
     assert f"prepared {400 - kept} sounds" in capsys.readouterr().out
-    assert not working.exists()
+    assert not (tmp_path / "killed.h5.prep").exists()
     assert prep(source, tmp_path / "whole.h5") == 0
     assert (tmp_path / "killed.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 

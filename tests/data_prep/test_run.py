@@ -5,16 +5,13 @@ import ctypes
 import errno
 import fcntl
 import os
-import signal
-import subprocess
-import sys
-import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
+from killed_preparation import kill_preparation
 
 from data_prep import run
 from data_prep.mesh_loading import load_mesh
@@ -154,28 +151,13 @@ def test_a_worker_that_crashes_costs_its_own_shape_alone(items, prepare_quickly,
 
 def test_a_killed_run_continues_to_the_identical_store(tmp_path, capsys, caplog):
     write_meshes(tmp_path / "meshes", 20)
+    kept = kill_preparation("meshes", str(tmp_path / "meshes"), out=tmp_path / "killed.h5", entries=20)
     prep = ["prep", "meshes", str(tmp_path / "meshes"), "--jobs"]
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "projects.cli", *prep, "2", "--out", str(tmp_path / "killed.h5")],
-        cwd=Path(run.__file__).parents[1],
-        start_new_session=True,  # so that the workers can be killed with it
-        stderr=subprocess.DEVNULL,
-    )
-    working = tmp_path / "killed.h5.prep"
-    deadline = time.monotonic() + 100
-    while len(list(working.glob("*.npz"))) < 4:
-        assert killed.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
-    kept = len(list(working.glob("*.npz")))
-    assert 4 <= kept < 20 and not (tmp_path / "killed.h5").exists()
-
     with caplog.at_level("INFO"):
         assert main([*prep, "1", "--out", str(tmp_path / "killed.h5")]) == 0
     assert f"{kept} of 20 shapes are finished already" in caplog.text
     assert f"prepared {20 - kept} shapes" in capsys.readouterr().out
-    assert not working.exists()
+    assert not (tmp_path / "killed.h5.prep").exists()
     assert main([*prep, "1", "--out", str(tmp_path / "whole.h5")]) == 0
     assert (tmp_path / "killed.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from refusals import assert_refused
+from run_folder import assert_equal_ends, saved
 from sklearn.metrics import accuracy_score
 
 from octree.linear_probe import LabelledFeatures, sgd_probe
@@ -32,10 +34,6 @@ def fit(store, run, *options):
 
 def scratch(store, run, *options):
     return fit(store, run, "--model.protocol=scratch", NETWORK, *options)
-
-
-def saved(run):
-    return torch.load(run / "checkpoints/last.ckpt", weights_only=True)
 
 
 def test_flat_and_tall_ellipsoids_are_learned_and_recorded(parts_path, tmp_path, capsys):
@@ -103,8 +101,7 @@ def test_an_interrupted_run_goes_on_and_equals_an_uninterrupted_one(parts_path, 
     assert not (tmp_path / "parts/results.json").exists()
     assert scratch(parts_path, tmp_path / "parts", *options, "--ckpt_path=last") == 0
     assert len(steps) == 12 + 1 and steps[stop] == steps[stop - 1]
-    ends = [saved(tmp_path / run)["state_dict"] for run in ("whole", "parts")]
-    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+    assert_equal_ends(tmp_path / "whole", tmp_path / "parts")
 
 
 @pytest.mark.parametrize(
@@ -193,14 +190,7 @@ def test_a_linear_layer_on_features_equals_the_probe(parts_path, pretrained_path
     ],
 )
 def test_bad_options_are_named_in_one_line(parts_path, tmp_path, capsys, options, word):
-    try:
-        status = fit(parts_path, tmp_path, *options)
-    except SystemExit as stop:  # refused by the argument parser
-        status = stop.code
-    assert status == 2
-    error = capsys.readouterr().err.splitlines()
-    assert error[-1].startswith("classify: error: ") and word in error[-1]
-    assert not any("Traceback" in line or "usage" in line for line in error)
+    assert_refused(capsys, "classify", word, lambda: fit(parts_path, tmp_path, *options))
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(parts_path, pretrained_path, tmp_path, capsys):

@@ -75,7 +75,7 @@ class BYOLA(pl.LightningModule):
         if hasattr(self, "views"):
             return
         data = self.trainer.datamodule
-        statistics = waveform_statistics(data.segments, workers=data.workers)
+        statistics = waveform_statistics(data.samples, workers=data.workers)
         if self.trainer.is_global_zero:
             _log.info("log-mel spectrograms: mean %.3f, deviation %.3f", statistics.mean, statistics.std)
         self.views = AudioViews(self.augmentation, statistics)

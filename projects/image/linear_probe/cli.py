@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 
 from lightning.pytorch.cli import LightningArgumentParser
@@ -34,7 +33,6 @@ The options that matter are explained in projects/image/README.md; the others ar
     datamodule: LabelledImages
 
     def __init__(self, args: list[str] | None = None):
-        self._started = time.perf_counter()
         super().__init__(LinearProbe, LabelledImages, args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -85,7 +83,7 @@ The options that matter are explained in projects/image/README.md; the others ar
             train=data.train,
             test=data.test,
             config=model.common(),
-            seconds=time.perf_counter() - self._started,
+            seconds=self.seconds,
         )
         found = ", ".join(f"{metric} {100 * value:.1f} %" for metric, value in model.measured.items())
         _log.info("%s; recorded in %s", found, results)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import lightning.pytorch as pl
-import torch
 from torch.utils.data import DataLoader
 
 from pcrq.errors import InputError
@@ -97,9 +96,3 @@ class LabelledImages(pl.LightningDataModule):
             pin_memory=self.trainer.strategy.root_device.type == "cuda",
             **options,
         )
-
-    def transfer_batch_to_device(
-        self, batch: list[torch.Tensor], device: torch.device, dataloader_idx: int
-    ) -> list[torch.Tensor]:
-        """Move a batch, without waiting where its memory is pinned."""
-        return [tensor.to(device, non_blocking=True) for tensor in batch]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,16 +16,15 @@ from projects.image.pretrain.module import SiamesePretraining
 from projects.image.records import arm_name, record_evaluation
 from projects.image.sweep import image_sweep
 from projects.image.view_data import log_refusals
-from projects.throughput import Throughput
-from projects.training_cli import TrainingCLI, run_training
+from projects.pretraining_cli import PretrainingCLI
+from projects.training_cli import run_training
 
 _log = logging.getLogger(__name__)
 
 
-class PretrainCLI(TrainingCLI):
+class PretrainCLI(PretrainingCLI):
     """``python -m projects.image.pretrain fit``"""
 
-    program = "pretrain"
     module = "projects.image.pretrain"
     description = """\
 Pretrain an encoder of images by MoCo v3 or BYOL, with randomized quantization or any other arm of the paper.
@@ -35,41 +33,28 @@ The options that matter are explained in projects/image/README.md; the others ar
 """
     default_run_dir = Path("runs/image")
     checkpoint_key = KEY
+    knn_callback = KNNAccuracy
     model: SiamesePretraining
     datamodule: PretrainImages
 
     def __init__(self, args: list[str] | None = None):
-        self._started = time.perf_counter()
         super().__init__(SiamesePretraining, PretrainImages, args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The callbacks of every pretraining run."""
+        """No number of epochs that nobody chose."""
         super().add_arguments_to_parser(parser)
-        parser.add_lightning_class_args(KNNAccuracy, "knn")
-        parser.add_lightning_class_args(Throughput, "throughput")
         parser.set_defaults({"trainer.max_epochs": -1})  # refused, where Lightning would train for 1,000
 
-    def before_fit(self) -> None:
-        """Say what is about to run, once for all processes."""
-        if not self.trainer.is_global_zero:
-            return
-        data, model = self.datamodule, self.model
-        _log.info(
-            "%s: %d images, %s by %s, on %s; everything goes to %s",
-            data.source.name,
-            len(data.source),
-            model.encoder.name,
-            model.framework_name,
-            self.device_name(),
-            self.config_init.fit.run_dir,
-        )
+    def what_runs(self) -> str:
+        """Data and network, for the first line."""
+        source, model = self.datamodule.source, self.model
+        return f"{source.name}: {len(source)} images, {model.encoder.name} by {model.framework_name}"
 
     def after_fit(self) -> None:
         """Name the images that could not be read, and record the accuracy of the last epoch."""
-        log_refusals(self.datamodule.views)
-        knn = next(callback for callback in self.trainer.callbacks if isinstance(callback, KNNAccuracy))
-        if self.trainer.is_global_zero and self.epochs_done >= self.trainer.max_epochs:
-            self._record(knn)
+        log_refusals(self.datamodule.samples)
+        if self.is_to_be_recorded:
+            self._record(self.knn)
 
     def _record(self, knn: KNNAccuracy) -> None:
         if knn.labelled is None:
@@ -92,7 +77,7 @@ The options that matter are explained in projects/image/README.md; the others ar
                 "neighbours": knn.neighbours,
                 "images": knn.images,
             },
-            seconds=time.perf_counter() - self._started,
+            seconds=self.seconds,
         )
         _log.info("kNN accuracy %.1f %%; recorded in %s", 100 * accuracy, results)
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import lightning.pytorch as pl
-import torch
-from torch.utils.data import DataLoader
-
 from pcrq.errors import InputError
-from projects.epoch_sampler import EpochKeys, EpochSampler
 from projects.image.augmentation import Augmentation
 from projects.image.image_transforms import view_transforms
 from projects.image.sources import ImageSource, open_source
 from projects.image.view_data import ViewData
+from projects.whole_batches import WholeBatches
 
 
-class PretrainImages(pl.LightningDataModule):
+class PretrainImages(WholeBatches):
     """The images of one source.
 
     Args:
@@ -44,14 +40,13 @@ class PretrainImages(pl.LightningDataModule):
         workers: int = 2,
         seed: int = 0,
     ):
-        super().__init__()
         if batch_size < 2 or workers < 0 or size < 8:
             raise InputError(f"batch_size {batch_size}, workers {workers}, size {size}: choose at least 2, 0 and 8")
         self.source = open_source(source, "pretrain", root, download=download)
-        self.augmentation, self.size, self.seed = augmentation, size, seed
-        self.batch_size, self.workers = batch_size, workers
+        self.augmentation, self.size = augmentation, size
         self._place = (source, root)
-        self.views = ViewData(self.source, view_transforms(augmentation, size), seed)
+        views = ViewData(self.source, view_transforms(augmentation, size), seed)
+        super().__init__(views, self.source.name, batch_size, workers, seed)
 
     @property
     def labelled(self) -> tuple[ImageSource, ImageSource]:
@@ -62,46 +57,3 @@ class PretrainImages(pl.LightningDataModule):
         """
         name, root = self._place
         return open_source(name, "train", root), open_source(name, "test", root)
-
-    @property
-    def batches(self) -> int:
-        """Batches of each process in an epoch.
-
-        Raises:
-            InputError: there are none.
-        """
-        processes = self.trainer.world_size
-        batches = len(self.source) // (self.batch_size * processes)
-        if batches == 0:
-            raise InputError(
-                f"{self.source.name}: its images ({len(self.source)}) are fewer than a batch of {self.batch_size} in "
-                f"each process ({processes}); lower data.batch_size"
-            )
-        return batches
-
-    def train_dataloader(self) -> DataLoader:
-        """Batches of this process, from where the run stands."""
-        trainer = self.trainer
-        sampler = EpochSampler(
-            len(self.source),
-            self.batch_size,
-            self.seed,
-            trainer.global_rank,
-            trainer.world_size,
-            batches_done=trainer.fit_loop.epoch_loop.batch_progress.total.processed,
-            batches=self.batches,
-        )
-        return DataLoader(
-            self.views,
-            batch_size=self.batch_size,
-            sampler=EpochKeys(sampler),
-            num_workers=self.workers,
-            pin_memory=trainer.strategy.root_device.type == "cuda",
-            persistent_workers=self.workers > 0,
-        )
-
-    def transfer_batch_to_device(
-        self, batch: list[torch.Tensor], device: torch.device, dataloader_idx: int
-    ) -> list[torch.Tensor]:
-        """Move a batch, without waiting where its memory is pinned."""
-        return [tensor.to(device, non_blocking=True) for tensor in batch]

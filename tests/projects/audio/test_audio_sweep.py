@@ -115,8 +115,8 @@ def test_tables_name_configurations_that_exist_and_the_papers_arms(name):
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        (["--seeds=[]"], "variants, tasks and seeds"),
-        (["--tasks=[]"], "variants, tasks and seeds"),
+        (["--seeds=[]"], "seeds: name at least one"),
+        (["--tasks=[]"], "tasks: name at least one file"),
         (["--tasks=[nowhere.h5]"], "nowhere.h5: no such file"),
         (["--tasks=[a/x.h5, b/x.h5]"], "two files have one name"),
         (["--variants=[nowhere.yaml]"], "nowhere.yaml"),

@@ -1,7 +1,6 @@
 """Pretraining on sounds as a user runs it: the published method, reproducible, resumable, and safe with bad input."""
 
 import copy
-import csv
 import os
 import shutil
 import subprocess
@@ -15,6 +14,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 import yaml
+from refusals import assert_refused
+from run_folder import assert_equal_ends, logged, saved
 
 from data_prep.sound_store import SoundStore
 from projects.audio.augmentation import ARMS
@@ -44,24 +45,6 @@ CONFIGS = Path(__file__).parents[3] / "projects/audio/configs"
 
 def fit(store: Path, run: Path, *options: str) -> int:
     return main(["fit", f"--data.store={store}", f"--run_dir={run}", *SMALL, *options])
-
-
-def logged(run: Path, name: str = "loss", version: int = -1) -> list[float]:
-    """A logged column, from the given start of the run (the last by default)."""
-    versions = sorted((run / "logs").glob("version_*"), key=lambda folder: int(folder.name.split("_")[1]))
-    with (versions[version] / "metrics.csv").open() as file:
-        return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
-
-
-def saved(run: Path) -> dict:
-    return torch.load(run / "checkpoints/last.ckpt", weights_only=True)
-
-
-def assert_equal_ends(first: Path, second: Path) -> None:
-    states = [saved(run)["state_dict"] for run in (first, second)]
-    assert states[0].keys() == states[1].keys()
-    for name, tensor in states[0].items():
-        assert torch.equal(tensor, states[1][name]), name
 
 
 # --- segments ---------------------------------------------------------------------------------------------------------
@@ -358,7 +341,7 @@ def test_the_papers_configurations_have_its_values_and_differ_in_the_augmentatio
         (["--data.store=nowhere.h5"], "nowhere.h5: no such file"),
         (["--data.store=SHAPES"], "a shape store, but not a sound store"),
         (["--data.split=val"], "no sound of split 'val'; choose among all, test, train"),
-        (["--data.batch_size=17"], "its sounds (16) are fewer than a batch of 17 in each process (1)"),
+        (["--data.batch_size=17"], "its samples (16) are fewer than a batch of 17 in each process (1)"),
         (["--data.batch_size=1"], "batch_size 1"),
         (["--data.workers=-1"], "workers -1"),
         (["--model.augmentation.bins=-1"], "bins -1"),
@@ -378,14 +361,7 @@ def test_the_papers_configurations_have_its_values_and_differ_in_the_augmentatio
 )
 def test_bad_options_are_named_in_one_line(sounds, store_path, tmp_path, capsys, options, word):
     options = [option.replace("SHAPES", str(store_path)) for option in options]
-    try:
-        status = fit(sounds, tmp_path / "run", "--trainer.max_epochs=2", *options)
-    except SystemExit as stop:  # refused by the argument parser
-        status = stop.code
-    assert status == 2
-    error = capsys.readouterr().err.splitlines()
-    assert error[-1].startswith("pretrain: error: ") and word in error[-1]
-    assert not any("Traceback" in line or "usage" in line for line in error)
+    assert_refused(capsys, "pretrain", word, lambda: fit(sounds, tmp_path / "run", "--trainer.max_epochs=2", *options))
 
 
 def test_without_a_number_of_epochs_nothing_is_trained(sounds, tmp_path, capsys):

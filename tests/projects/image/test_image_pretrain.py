@@ -1,7 +1,6 @@
 """Pretraining on images as a user runs it: the published method, reproducible, resumable, and safe with bad input."""
 
 import copy
-import csv
 import logging
 import math
 import os
@@ -16,6 +15,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from refusals import assert_refused
+from run_folder import assert_equal_ends, logged, saved
 from torch import nn
 
 from pcrq import Quantizer
@@ -58,24 +59,6 @@ def importable(monkeypatch):
 
 def fit(root: Path, run: Path, *options: str, encoder: list[str] = TINY) -> int:
     return main(["fit", "--data.source=folder", f"--data.root={root}", f"--run_dir={run}", *SMALL, *encoder, *options])
-
-
-def logged(run: Path, name: str = "loss", version: int = -1) -> list[float]:
-    """A logged column, from the given start of the run (the last by default)."""
-    versions = sorted((run / "logs").glob("version_*"), key=lambda folder: int(folder.name.split("_")[1]))
-    with (versions[version] / "metrics.csv").open() as file:
-        return [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
-
-
-def saved(run: Path) -> dict:
-    return torch.load(run / "checkpoints/last.ckpt", weights_only=True)
-
-
-def assert_equal_ends(first: Path, second: Path) -> None:
-    states = [saved(run)["state_dict"] for run in (first, second)]
-    assert states[0].keys() == states[1].keys()
-    for name, tensor in states[0].items():
-        assert torch.equal(tensor, states[1][name]), name
 
 
 # --- reproducible -----------------------------------------------------------------------------------------------------
@@ -408,7 +391,7 @@ def test_pictures_of_all_kinds_train(tmp_path):
         (["--data.source=builtin"], "leave root out"),
         (
             ["--data.batch_size=17"],
-            "its images (16) are fewer than a batch of 17 in each process (1); lower data.batch_size",
+            "its samples (16) are fewer than a batch of 17 in each process (1); lower data.batch_size",
         ),
         (["--data.batch_size=1"], "batch_size 1"),
         (["--data.size=4"], "size 4"),
@@ -437,14 +420,9 @@ def test_pictures_of_all_kinds_train(tmp_path):
 def test_bad_options_are_named_in_one_line(pictures, tmp_path, monkeypatch, capsys, options, word):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "EMPTY").mkdir()
-    try:
-        status = fit(pictures, tmp_path / "run", "--trainer.max_epochs=2", *options)
-    except SystemExit as stop:  # refused by the argument parser
-        status = stop.code
-    assert status == 2
-    error = capsys.readouterr().err.splitlines()
-    assert error[-1].startswith("pretrain: error: ") and word in error[-1]
-    assert not any("Traceback" in line or "usage" in line for line in error)
+    assert_refused(
+        capsys, "pretrain", word, lambda: fit(pictures, tmp_path / "run", "--trainer.max_epochs=2", *options)
+    )
 
 
 def test_without_a_number_of_epochs_nothing_is_trained(pictures, tmp_path, capsys):

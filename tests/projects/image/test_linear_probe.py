@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from refusals import assert_refused
+from run_folder import assert_equal_ends, saved
 from torch import nn
 
 from pcrq.errors import InputError
@@ -80,10 +82,6 @@ def published(tmp_path_factory) -> Path:
 
 def fit(root: Path, run: Path, *options: str) -> int:
     return main(["fit", "--data.source=folder", f"--data.root={root}", f"--run_dir={run}", *SMALL, EPOCHS, *options])
-
-
-def saved(run: Path) -> dict:
-    return torch.load(run / "checkpoints/last.ckpt", weights_only=True)
 
 
 def only_record(run: Path) -> Record:
@@ -170,7 +168,7 @@ def test_the_order_of_work_changes_nothing(pictures, tmp_path):
 
 TWO_PROCESSES = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[2] / "support")]!r}
 import test_linear_probe
 sys.modules["networks_to_probe"] = test_linear_probe
 
@@ -277,8 +275,7 @@ def test_an_interrupted_run_goes_on_and_equals_an_uninterrupted_one(pictures, tm
     assert not (tmp_path / "parts/results.json").exists()
     assert fit(pictures, tmp_path / "parts", *options, "--ckpt_path=last") == 0
     assert len(steps) == 3 * STEPS + 1 and steps[stop] == steps[stop - 1]
-    ends = [saved(tmp_path / run)["state_dict"] for run in ("whole", "parts")]
-    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+    assert_equal_ends(tmp_path / "whole", tmp_path / "parts")
     assert only_record(tmp_path / "whole").value == only_record(tmp_path / "parts").value
 
 
@@ -390,14 +387,12 @@ def test_test_images_of_which_none_can_be_read(pictures, tmp_path, capsys):
 )
 def test_bad_options_are_named_in_one_line(pictures, pretrained, tmp_path, monkeypatch, capsys, options, word):
     monkeypatch.chdir(tmp_path)
-    try:
-        status = fit(pictures, tmp_path / "run", *[option.replace("PRETRAINED", str(pretrained)) for option in options])
-    except SystemExit as stop:  # refused by the argument parser
-        status = stop.code
-    assert status == 2
-    error = capsys.readouterr().err.splitlines()
-    assert error[-1].startswith("linear_probe: error: ") and word in error[-1]
-    assert not any("Traceback" in line or "usage" in line for line in error)
+    assert_refused(
+        capsys,
+        "linear_probe",
+        word,
+        lambda: fit(pictures, tmp_path / "run", *[option.replace("PRETRAINED", str(pretrained)) for option in options]),
+    )
 
 
 def test_an_accuracy_of_some_test_images_is_none(pictures, tmp_path, capsys):
