@@ -42,5 +42,9 @@ class PretrainingCLI(TrainingCLI):
 
     @property
     def is_to_be_recorded(self) -> bool:
-        """Whether this is the process that writes, and the run got to its end."""
-        return self.trainer.is_global_zero and self.epochs_done >= self.trainer.max_epochs
+        """Whether this is the process that writes, and the run got to its end with all of every epoch."""
+        if not self.trainer.is_global_zero or self.epochs_done < self.trainer.max_epochs:
+            return False
+        if not self.takes_whole_epochs:
+            _log.info("parts of epochs (trainer.limit_train_batches): nothing is recorded")
+        return self.takes_whole_epochs

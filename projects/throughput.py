@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 
 _WINDOW = 20  # steps
 
@@ -24,8 +25,8 @@ class Throughput(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the batch."""
+        """Count the batch; what is logged stands on the CPU, as a copy to the device would have to wait for it."""
         self._ends = [*self._ends[-_WINDOW:], time.perf_counter()]
         steps = len(self._ends) - 1
         rate = steps * trainer.datamodule.batch_size * trainer.world_size / (self._ends[-1] - self._ends[0])
-        module.log("samples_per_second", rate, prog_bar=True, batch_size=trainer.datamodule.batch_size)
+        module.log("samples_per_second", torch.tensor(rate), prog_bar=True, batch_size=trainer.datamodule.batch_size)

@@ -17,7 +17,7 @@ import lightning.pytorch as pl
 import yaml
 from jsonargparse import ArgumentParser
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -30,6 +30,10 @@ TRAINER_DEFAULTS = {
     "log_every_n_steps": 10,
     "enable_model_summary": False,
 }
+
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
+"""Weights and views are float32 in all of them; the others would turn weights into another type than the views."""
+_ALIASES = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "None": "32-true"}
 
 CHECKPOINT_DEFAULTS = {
     "filename": "last",  # one file, always replaced by a newer whole one, also in a folder that was moved
@@ -112,6 +116,11 @@ class TrainingCLI(LightningCLI):
         """Put the checkpoints into the run folder, and look into the one to resume from before Lightning does."""
         super().parse_arguments(parser, args)
         config = self.config.fit
+        seed, precision = config.seed_everything, str(config.trainer.precision)
+        if isinstance(seed, bool) or not 0 <= seed < 2**32:
+            raise InputError(f"seed_everything {seed}: choose a whole number from 0 to {2**32 - 1}")
+        if _ALIASES.get(precision, precision) not in PRECISIONS:
+            raise InputError(f"trainer.precision {precision}: choose {', '.join(PRECISIONS)}")
         if config.checkpoint.dirpath is None:
             config.checkpoint.dirpath = str(Path(config.run_dir) / "checkpoints")
         last = Path(config.checkpoint.dirpath) / "last.ckpt"
@@ -132,6 +141,12 @@ class TrainingCLI(LightningCLI):
         make_run_folder(Path(config.run_dir))
         if config.trainer.logger is None:
             kwargs["logger"] = default_loggers(config.run_dir)
+        callbacks = config.trainer.callbacks or []
+        callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+        shows_progress = config.trainer.enable_progress_bar is not False
+        if shows_progress and not any(isinstance(callback, ProgressBar) for callback in callbacks):
+            # Lightning's own shows the loss of every step, for which it waits for the device.
+            kwargs["callbacks"] = [*callbacks, TQDMProgressBar(max(1, config.trainer.log_every_n_steps))]
         trainer = super().instantiate_trainer(default_root_dir=config.run_dir, **kwargs)
         checkpoint = self.config.fit.checkpoint
         if checkpoint.every_n_train_steps:  # would leave out the end of epochs, and of the run
@@ -142,6 +157,11 @@ class TrainingCLI(LightningCLI):
     def epochs_done(self) -> int:
         """Whole epochs; Lightning's own number counts one that ``max_steps`` or ``max_time`` ended."""
         return self.trainer.current_epoch - (not self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)
+
+    @property
+    def takes_whole_epochs(self) -> bool:
+        """Whether every batch counts: no limit_train_batches or overfit_batches, which are for trying things out."""
+        return self.trainer.num_training_batches >= len(self.trainer.train_dataloader)
 
     @property
     def seconds(self) -> float:

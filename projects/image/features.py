@@ -54,11 +54,13 @@ def embed_images(
     device = device_of(network)
     mean, std = (torch.tensor(numbers, device=device).view(-1, 1, 1) for numbers in (mean, std))
     data = ViewData(source, [evaluation_transform(size)])
-    loader = DataLoader(data, batch_size=batch_size, sampler=indices.tolist(), num_workers=workers)
+    loader = DataLoader(
+        data, batch_size=batch_size, sampler=indices.tolist(), num_workers=workers, pin_memory=device.type == "cuda"
+    )
     features, labels = [], []
     with evaluation_mode(network):
         for views, batch_labels in progress(loader):
-            images = views[:, 0].to(device).float().div_(255).sub_(mean).div_(std)
+            images = views[:, 0].to(device, non_blocking=True).float().div_(255).sub_(mean).div_(std)
             features.append(network(images.contiguous(memory_format=torch.channels_last)).float())
             labels.append(batch_labels.to(device))
     readable = ~data.unreadable[torch.from_numpy(indices)]

@@ -43,6 +43,7 @@ def record_evaluation(
     seed: int,
     train: ImageSource,
     test: ImageSource,
+    most: int | None = None,
     config: dict[str, Any],
     seconds: float,
 ) -> Path:
@@ -53,11 +54,13 @@ def record_evaluation(
         values: by the name of the metric, in [0, 1].
         arm, protocol, seed, config, seconds: as for :class:`projects.run_record.Record`.
         train, test: the labelled images.
+        most: of each so many were looked at, if not all.
 
     Returns:
         The results file.
     """
     results = folder / "results.json"
+    train_samples, test_samples = (len(source) if most is None else min(most, len(source)) for source in (train, test))
     records = [
         Record(
             arm=arm,
@@ -68,8 +71,8 @@ def record_evaluation(
             seed=seed,
             store=test.name,
             digest=hashlib.sha256(f"{train.digest}\n{test.digest}".encode()).hexdigest(),
-            train_samples=len(train),
-            test_samples=len(test),
+            train_samples=train_samples,
+            test_samples=test_samples,
             task="image classification",
             config=config,
             seconds=round(seconds, 1),

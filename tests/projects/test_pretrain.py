@@ -16,7 +16,7 @@ from run_folder import assert_equal_ends, logged, saved
 
 from octree.pretrained import load_pretrained
 from octree.shape_store import ShapeStoreWriter
-from projects.point_cloud.pretrain.cli import main
+from projects.point_cloud.pretrain.cli import PretrainCLI, main
 
 SMALL = [
     *("--data.workers=0", "--data.batch_size=3", "--model.network={depth: 4, full_depth: 1, width: 16, blocks: 1}"),
@@ -40,6 +40,12 @@ def test_another_seed_gives_other_losses(store_path, tmp_path):
     for seed in (0, 1):
         fit(store_path, tmp_path / str(seed), "--trainer.max_epochs=1", f"--seed_everything={seed}")
     assert logged(tmp_path / "0") != logged(tmp_path / "1")
+
+
+def test_the_progress_bar_waits_for_the_device_no_more_often_than_the_log(store_path, tmp_path):
+    command = ["fit", f"--data.store={store_path}", f"--run_dir={tmp_path}", *SMALL, "--trainer.max_epochs=1"]
+    trainer = PretrainCLI([*command, "--trainer.enable_progress_bar=true", "--trainer.log_every_n_steps=7"]).trainer
+    assert trainer.progress_bar_callback.refresh_rate == 7
 
 
 def test_quantization_makes_the_octree_smaller(store_path, tmp_path):

@@ -68,6 +68,9 @@ The options that matter are explained in projects/image/README.md; the others ar
             raise InputError(
                 f"stopped after {done} of {wanted} epochs, so nothing is recorded; --ckpt_path last goes on"
             )
+        if not self.takes_whole_epochs:
+            _log.info("parts of epochs (trainer.limit_train_batches): nothing is tested and recorded")
+            return
         self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         data, model = self.datamodule, self.model
         log_refusals(data.train_views)

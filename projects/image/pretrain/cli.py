@@ -70,6 +70,7 @@ The options that matter are explained in projects/image/README.md; the others ar
             seed=model.seed,
             train=gallery,
             test=held_out,
+            most=knn.images,
             config={
                 "pretraining": pretraining,
                 "encoder": asdict(model.encoder),

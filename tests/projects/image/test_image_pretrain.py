@@ -272,6 +272,18 @@ def test_neighbours_are_logged_and_recorded_once(pictures, tmp_path):
     assert (tmp_path / "results.json").read_bytes() == before
 
 
+def test_a_record_counts_the_images_that_neighbours_were_asked_for(pictures, tmp_path):
+    fit(pictures, tmp_path, "--trainer.max_epochs=2", "--knn.images=6", "--knn.neighbours=3")
+    (record,) = read_records(tmp_path / "results.json")
+    assert (record.train_samples, record.test_samples) == (6, 6)
+
+
+def test_parts_of_epochs_are_not_recorded(pictures, tmp_path, capsys):
+    assert fit(pictures, tmp_path, "--trainer.max_epochs=2", "--trainer.limit_train_batches=1") == 0
+    assert "nothing is recorded" in capsys.readouterr().err
+    assert not (tmp_path / "results.json").exists()
+
+
 def test_a_checkpoint_gives_back_the_encoder_and_its_history(pictures, tmp_path):
     fit(pictures, tmp_path, "--trainer.max_epochs=2", "--model.framework=byol", "--seed_everything=3")
     loaded = load_encoder(tmp_path / "checkpoints/last.ckpt")
@@ -294,6 +306,49 @@ def test_the_statistics_of_the_images_go_with_the_encoder(tmp_path):
     loaded = load_encoder(tmp_path / "checkpoints/last.ckpt")
     assert (loaded.mean, loaded.std) == (BuiltinImages.mean, BuiltinImages.std) != (IMAGENET_MEAN, IMAGENET_STD)
     assert not (tmp_path / "results.json").exists()  # without neighbours there is nothing to record
+
+
+class Mean(nn.Module):
+    """An encoder of nothing but weights: no batch norm, whose statistics would be those of a process alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 12, 5, stride=2), nn.Conv2d(12, 16, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(images).relu()).relu().mean(dim=(2, 3))
+
+
+JOINT_BATCH = f"""
+import sys, torch
+sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[2] / "support")]!r}
+import test_image_pretrain
+sys.modules["networks_of_a_user"] = test_image_pretrain
+torch.nn.BatchNorm1d = torch.nn.Identity
+raise SystemExit(test_image_pretrain.main())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="needs gloo")
+@pytest.mark.parametrize("framework", ["mocov3", "byol"])
+def test_two_processes_learn_what_one_learns_from_the_joint_batch(pictures, tmp_path, framework):
+    """Samples, views, gathered keys, rates and gradients; quantization alone draws in every process anew."""
+    (tmp_path / "train.py").write_text(JOINT_BATCH)
+    common = ["fit", "--data.source=folder", f"--data.root={pictures}", *SMALL, "--data.augmentation.bins=0"]
+    common += ["--model.encoder.name=networks_of_a_user.Mean", f"--model.framework={framework}"]
+    common += ["--trainer.max_epochs=2", "--knn.every_n_epochs=0"]
+    kinds = {"one": ["--data.batch_size=4"], "two": ["--data.batch_size=2", "--trainer.devices=2"]}
+    kinds["two"] += ["--trainer.strategy=ddp"]
+    for run, options in kinds.items():
+        command = [sys.executable, tmp_path / "train.py", *common, *options, f"--run_dir={tmp_path / run}"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        ended = subprocess.run(command, env=environment, timeout=240, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+    one, two = (saved(tmp_path / run)["state_dict"] for run in kinds)
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
 
 
 TWO_PROCESSES = """
@@ -412,6 +467,9 @@ def test_pictures_of_all_kinds_train(tmp_path):
         (["--model.rival=projects.siamese.msf.MSF"], "choose BYOL"),
         ([*MSF, "--model.rival.memory=3"], "raise memory"),
         (["--knn.every_n_epochs=-1"], "knn every -1"),
+        (["--seed_everything=-1"], "seed_everything -1"),
+        (["--seed_everything=false"], "seed_everything False"),
+        (["--trainer.precision=bf16-true"], "trainer.precision bf16-true: choose 32-true, 16-mixed, bf16-mixed"),
         (["--knn.neighbours=0"], "knn 0 neighbours"),
         ([f"--ckpt_path={__file__}"], "test_image_pretrain.py"),
     ],

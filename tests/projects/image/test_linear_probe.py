@@ -401,6 +401,12 @@ def test_an_accuracy_of_some_test_images_is_none(pictures, tmp_path, capsys):
     assert not (tmp_path / "results.json").exists()
 
 
+def test_parts_of_epochs_are_not_recorded(pictures, tmp_path, capsys):
+    assert fit(pictures, tmp_path, *COLOUR, "--data.batch_size=2", "--trainer.limit_train_batches=1") == 0
+    assert "nothing is tested and recorded" in capsys.readouterr().err
+    assert not (tmp_path / "results.json").exists()
+
+
 def test_an_augmentation_of_another_version_is_named():
     with pytest.raises(InputError, match="another augmentation"):
         arm_name({"augmentation": {"crop": "RRC", "swirl": 3}})
