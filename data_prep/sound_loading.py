@@ -1,13 +1,13 @@
 """Read a sound file of any common format as 16 kHz mono.
 
-libsndfile (through soundfile) decodes, soxr resamples; both work block by block, so that no more than the result and
-one block is ever in memory, whatever the rate, the number of channels and the length that a file claims.
+libsndfile (through soundfile) decodes, soxr resamples; both work block by block, so that no more than the result, an
+eighth of it to grow into, and a few blocks are ever in memory, whatever the rate, the number of channels and the length
+that a file claims.
 """
 
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
@@ -16,6 +16,7 @@ import numpy as np
 
 from data_prep.foreign_content import refuse_foreign
 from data_prep.sound_store import RATE
+from data_prep.truncated_sounds import MISSING_SECONDS, refuse_truncated
 from pcrq.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ MAX_SECONDS = 3600
 _RATES = (1000, 1_000_000)  # Hz; outside them the header is damaged
 _BLOCK = 2**20  # samples, over all channels
 _HEAD = 64  # bytes that tell what kind of file it is
-_UNKNOWN_SIZE = 0x7FFF0000  # sizes from here on are what programs write that do not know the size yet
 _UNKNOWN_FRAMES = 2**62  # libsndfile's for a stream that does not tell its length is about 2⁶³
-_SLACK = 1024  # bytes; some programs count headers and padding wrongly
 
 
 def load_sound(path: str | Path) -> np.ndarray:
@@ -80,30 +79,23 @@ def _read(file: BinaryIO, name: str) -> np.ndarray:
         raise InputError(f"{name}: {suffix or 'a file without suffix'} is not one of {' '.join(SOUND_FORMATS)}")
     head = file.read(_HEAD)
     refuse_foreign(head, suffix, name)
-    _refuse_truncated(head, file.seek(0, io.SEEK_END), name)
+    announced = refuse_truncated(file, name)
     file.seek(0)
     try:
         with soundfile.SoundFile(file) as sound:
             _check_header(sound, name)
-            samples = _resampled(_mono_blocks(sound, name), sound.samplerate, name)
+            samples = _resampled(_mono_blocks(sound, announced, name), sound.samplerate, name)
     except soundfile.LibsndfileError as error:
         detail = error.error_string.removeprefix("Error : ").rstrip(".")
         if "does not exist" in detail:  # libsndfile's words for an MP3 file without a frame
             detail = "nothing in it can be decoded"
         raise InputError(f"{name}: not a readable sound file ({detail}); it is damaged or of another kind") from error
-    if not np.isfinite(samples).all():
+    peak = max(samples.max(), -samples.min())  # of NaN it is NaN
+    if not np.isfinite(peak):
         raise InputError(f"{name}: samples that are not finite (NaN or infinite)")
-    peak = np.abs(samples).max()
-    return samples / peak if peak > 1 else samples
-
-
-def _refuse_truncated(head: bytes, size: int, name: str) -> None:
-    """A WAV file says how long it is; libsndfile would read what is there of it without complaint."""
-    if head[:4] != b"RIFF" or len(head) < 8:
-        return
-    announced = struct.unpack_from("<I", head, 4)[0] + 8
-    if size + _SLACK < announced < _UNKNOWN_SIZE:
-        raise InputError(f"{name}: damaged or cut short ({announced} bytes promised, {size} found); copy it again")
+    if peak > 1:
+        samples /= peak
+    return samples
 
 
 def _check_header(sound: soundfile.SoundFile, name: str) -> None:
@@ -113,8 +105,8 @@ def _check_header(sound: soundfile.SoundFile, name: str) -> None:
         raise _too_long(name)
 
 
-def _mono_blocks(sound: soundfile.SoundFile, name: str) -> Iterator[np.ndarray]:
-    """(n,) float32 blocks, the mean of all channels."""
+def _mono_blocks(sound: soundfile.SoundFile, announced: float, name: str) -> Iterator[np.ndarray]:
+    """(n,) float32 blocks, the mean of all channels; raises where there are fewer than the file announced."""
     read = 0
     while True:
         block = sound.read(max(1, _BLOCK // sound.channels), dtype="float32", always_2d=True)
@@ -124,9 +116,12 @@ def _mono_blocks(sound: soundfile.SoundFile, name: str) -> Iterator[np.ndarray]:
         with np.errstate(all="ignore"):  # what overflows is not finite, and refused
             yield block.mean(axis=1)
     if sound.format == "FLAC" and read < sound.frames:  # of the others, some count only roughly
-        raise InputError(
-            f"{name}: damaged or cut short ({sound.frames} samples announced, {read} found); copy it again"
-        )
+        missing = f"{sound.frames} samples announced, {read} found"
+    elif read / sound.samplerate < announced - MISSING_SECONDS:
+        missing = f"{announced:.1f} seconds announced, {read / sound.samplerate:.1f} found"
+    else:
+        return
+    raise InputError(f"{name}: damaged or cut short ({missing}); copy it again")
 
 
 def _resampled(blocks: Iterator[np.ndarray], rate: int, name: str) -> np.ndarray:
@@ -134,18 +129,17 @@ def _resampled(blocks: Iterator[np.ndarray], rate: int, name: str) -> np.ndarray
     import soxr
 
     stream = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ")
-    parts, length, found = [], 0, 0
+    collected, found = bytearray(), 0  # which grows in place
     for block in blocks:
         found += len(block)
-        parts.append(block if stream is None else stream.resample_chunk(block))
-        length += len(parts[-1])
-        if length > MAX_SECONDS * RATE:  # the header said less, or nothing
+        collected += (block if stream is None else stream.resample_chunk(block)).data
+        if len(collected) > 4 * MAX_SECONDS * RATE:  # the header said less, or nothing
             raise _too_long(name)
     if not found:
         raise InputError(f"{name}: no samples in it")
     if stream is not None:
-        parts.append(stream.resample_chunk(np.empty(0, np.float32), last=True))
-    samples = np.concatenate(parts)
+        collected += stream.resample_chunk(np.empty(0, np.float32), last=True).data
+    samples = np.frombuffer(collected, np.float32)
     if not len(samples):
         raise InputError(f"{name}: {found} samples at {rate} Hz are too short for one at {RATE} Hz")
     return samples

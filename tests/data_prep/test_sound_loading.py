@@ -5,6 +5,7 @@ import resource
 import struct
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -105,10 +106,31 @@ def test_a_stream_that_does_not_know_its_length_is_read(tmp_path):
     assert len(parse_sound(bytes(content), "a.wav")) == 16_000
 
 
-def encoded(suffix: str) -> bytes:
+def encoded(suffix: str, seconds: float = 1.0, *, rate: int = 16_000, channels: int = 1) -> bytes:
     file = io.BytesIO()
-    soundfile.write(file, sine(440, 16_000), 16_000, format=suffix)
+    soundfile.write(file, np.stack([sine(440, rate, seconds)] * channels, 1), rate, format=suffix)
     return file.getvalue()
+
+
+def half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def without_last_page(ogg: bytes) -> bytes:
+    return ogg[: ogg.rindex(b"OggS")]
+
+
+def without_byte_count(mp3: bytes) -> bytes:
+    """Of the numbers that the frame "Xing" may hold, only that of the frames."""
+    content, flags = bytearray(mp3), mp3.index(b"Xing") + 4
+    assert content[flags : flags + 4] == b"\0\0\0\x0f"
+    content[flags + 3] = 1
+    return bytes(content)
+
+
+def tagged(mp3: bytes, size: int = 3000) -> bytes:
+    """With an ID3 tag before it, its length in sevens of bits, and one behind it."""
+    return b"ID3\4\0\0" + bytes([0, 0, size >> 7, size & 127]) + bytes(size) + mp3 + b"TAG" + bytes(125)
 
 
 def floats(*values: float, rate: int = 16_000) -> bytes:
@@ -137,8 +159,14 @@ BAD = {
     "nan-resampled.wav": (floats(*[0.1] * 99, float("nan"), *[0.1] * 99, rate=44_100), "not finite"),
     "short.wav": (floats(0.1, rate=192_000), "too short"),
     "cut.wav": (encoded("WAV")[:16_000], r"cut short \(32044 bytes promised, 16000 found\)"),
-    "cut.flac": (encoded("FLAC")[: len(encoded("FLAC")) // 2], "cut short|not a readable"),
-    "cut.ogg": (encoded("OGG")[: len(encoded("OGG")) // 2], "not a readable"),
+    "cut.flac": (half(encoded("FLAC")), "cut short|not a readable"),
+    "cut.ogg": (half(encoded("OGG", 20)), r"cut short \(\d+ bytes promised, \d+ found\)"),
+    "cut-between-pages.ogg": (without_last_page(encoded("OGG", 20)), r"cut short \(its last page is missing\)"),
+    "filled-up.ogg": (half(encoded("OGG", 20)) + bytes(2**18), r"cut short \(its last page is missing\)"),
+    "cut.mp3": (half(encoded("MP3", 20)), r"cut short \(\d+ bytes promised, \d+ found\)"),
+    "cut-stereo.mp3": (half(encoded("MP3", 20, rate=44_100, channels=2)), r"cut short \(\d+ bytes promised"),
+    "cut-tagged.mp3": (half(tagged(encoded("MP3", 20))), r"cut short \(\d+ bytes promised"),
+    "cut-uncounted.mp3": (half(without_byte_count(encoded("MP3", 20))), r"\(20\.\d seconds announced, 9\.\d found\)"),
     "head.mp3": (encoded("MP3")[:30], "not a readable"),
     "slow.wav": (with_rate(5), "5 samples a second"),
     "fast.wav": (with_rate(2**30), "samples a second"),
@@ -154,6 +182,37 @@ def test_a_bad_file_is_one_line_that_says_why(tmp_path, name):
     with pytest.raises(InputError, match=rf"{name}: .*({reason})") as error:
         load_sound(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 44_100])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_what_is_whole_is_not_taken_for_cut(rate, channels):
+    """Delay and padding of the encoders, tags and the last part of a page are no reason."""
+    for seconds in (0.1, 3.0):
+        mp3, ogg = (encoded(suffix, seconds, rate=rate, channels=channels) for suffix in ("MP3", "OGG"))
+        for content in (mp3, tagged(mp3), without_byte_count(mp3), mp3[:-100]):
+            assert abs(len(parse_sound(content, "a.mp3")) / 16_000 - seconds) < 0.3
+        for content in (ogg, ogg + b"TAG" + bytes(125)):
+            assert abs(len(parse_sound(content, "a.ogg")) / 16_000 - seconds) < 0.01
+
+
+def test_a_cut_mp3_leaves_no_message_of_its_decoder(capfd):
+    with pytest.raises(InputError):
+        parse_sound(half(encoded("MP3", 20)), "a.mp3")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_more_than_the_sound_and_a_few_blocks_are_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(sound_loading, "_BLOCK", 2**14)
+    loud = 1.5 * sine(440, 48_000, 60.0)  # above full scale, so that it is turned down
+    path = written(tmp_path / "a.wav", np.stack([loud] * 2, 1), 48_000, subtype="FLOAT")
+    load_sound(path)  # which imports what it needs
+    tracemalloc.start()
+    try:
+        found = load_sound(path)
+        assert tracemalloc.get_traced_memory()[1] < 1.2 * found.nbytes + 10 * 4 * 2**14
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
