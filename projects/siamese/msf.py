@@ -14,6 +14,7 @@ from pcrq.errors import InputError
 from projects.siamese.byol import BYOL
 from projects.siamese.gather import gather
 from projects.siamese.rival import Rival
+from projects.siamese.unshared_buffers import UnsharedBuffers
 
 if TYPE_CHECKING:
     from projects.siamese.framework import SiameseFramework
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 _SEED = 128_000  # memories start equal on every device, whatever the state of its random generators
 
 
-class MSF(Rival):
+class MSF(UnsharedBuffers, Rival):
     """Mean shift, in one direction: the first view is predicted from, the second view is searched for neighbours.
 
     The paper compares MSF with weak views: random resized crops and flips. With one neighbour it is BYOL in one
     direction, since the feature nearest to a target is this target itself.
+
+    All processes have equal memories: these start from one seed, and every process adds the targets of all.
 
     Args:
         out: size of the framework's projections; 512 in the original, on ResNet-50.
@@ -45,8 +48,8 @@ class MSF(Rival):
             raise InputError(f"MSF neighbours {neighbours}: must be at least 1 and at most the memory of {memory}")
         self.neighbours = neighbours
         vectors = torch.randn(memory, out, generator=torch.Generator().manual_seed(_SEED))
-        self.register_buffer("memory", F.normalize(vectors, dim=1))
-        self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
+        self.register_unshared_buffer("memory", F.normalize(vectors, dim=1))
+        self.register_unshared_buffer("oldest", torch.zeros((), dtype=torch.int64))
 
     @property
     def options(self) -> dict[str, Any]:

@@ -2,7 +2,11 @@
 
 In every step the weights and activations of the online network are rounded to bit widths drawn for this step. The
 predictions of the rounded network have the same targets as those of the full one, whose own loss is kept as the
-auxiliary loss. Gradients pass through the rounding as if it were not there.
+auxiliary loss. Gradients pass through the rounding as if it were not there. Both losses train the network, so a step
+keeps four passes for backward, where the framework alone keeps two.
+
+All processes of a training round alike: to the bit widths of one draw, and to ranges of the joint batch. (The original
+finds ranges in the part of a batch that a process has.)
 
 Source: Cao et al., Synergistic Self-supervised and Quantization Learning, ECCV 2022; megvii-research/SSQL-ECCV2022
 (bit ranges, ranges per output channel and per layer, which layers keep 8 bits).
@@ -16,11 +20,13 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from lightly.utils.dist import world_size
+from torch import distributed, nn
 from torch.func import functional_call
 
 from pcrq.errors import InputError
 from projects.siamese.rival import Rival
+from projects.siamese.rounding import round_activation, round_weight
 
 if TYPE_CHECKING:
     from projects.siamese.framework import SiameseFramework
@@ -43,6 +49,10 @@ class SSQL(Rival):
     """
 
     name = "SSQL"
+    common_generator: torch.Generator | None = None
+    """Source of bit widths, on the CPU and in one state in all processes; a trainer sets it before a step.
+
+    For None they come from the generator of the forward pass: that of one process, and a wait if it is on a GPU."""
 
     def __init__(self, weight_bits: tuple[int, int] = (2, 8), activation_bits: tuple[int, int] = (4, 8)):
         super().__init__()
@@ -66,9 +76,9 @@ class SSQL(Rival):
         views = (first, second)
         predictions, ranges = zip(*(_predict_and_observe(framework, view) for view in views), strict=True)
         weight_bits, activation_bits = (
-            _draw(*bits, first.device, generator) for bits in (self.weight_bits, self.activation_bits)
+            _draw(*bits, self.common_generator or generator) for bits in (self.weight_bits, self.activation_bits)
         )
-        network = RoundedNetwork(framework, _union(*ranges), weight_bits, activation_bits)
+        network = RoundedNetwork(framework, _joint(_union(*ranges)), weight_bits, activation_bits)
         rounded = [network.predict(view) for view in views]
         targets = [framework.target(view) for view in views]
         return (framework.both_directions(predictions, targets) + framework.both_directions(rounded, targets)) / 2
@@ -101,43 +111,6 @@ class RoundedNetwork:
         return self.framework.predictor(functional_call(self.framework.projector, self.projector_weights, (features,)))
 
 
-def round_weight(weight: torch.Tensor, bits: int) -> torch.Tensor:
-    """Round to 2^bits levels that are symmetric about 0, at a distance that fits each output channel.
-
-    Args:
-        weight: (channels, …) floating point.
-        bits: at least 2.
-
-    Returns:
-        The same shape; a channel of zeros stays. The gradient of the weight is that of the result.
-    """
-    values = weight.detach()
-    peak = values.flatten(1).abs().amax(dim=1).view(-1, *[1] * (weight.ndim - 1))
-    step = torch.where(peak > 0, peak, 1.0) / ((2**bits - 1) / 2)
-    rounded = (values / step).round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) * step
-    return weight + (rounded - values)
-
-
-def round_activation(activation: torch.Tensor, low: torch.Tensor, high: torch.Tensor, bits: int) -> torch.Tensor:
-    """Round to 2^bits levels from ``low`` to ``high``, of which one is 0; what lies outside is clamped.
-
-    Args:
-        activation: any shape, floating point.
-        low, high: () range of the layer; where they are equal, nothing is rounded.
-        bits: at least 1.
-
-    Returns:
-        The same shape and dtype. The gradient of the activation is that of the result, and 0 where it was clamped.
-    """
-    flat, values = high <= low, activation.float()
-    step = torch.where(flat, 1.0, (high - low) / (2**bits - 1))
-    lowest = (low / step).round()
-    level = (values.detach() / step).round().clamp(lowest, lowest + 2**bits - 1)
-    rounded = torch.where(flat, values.detach(), level * step)
-    inside = values.clamp(low - step / 2, high + step / 2)
-    return (inside + (rounded - inside).detach()).to(activation.dtype)
-
-
 def _rounded_weights(network: nn.Module, bits: int) -> dict[str, torch.Tensor]:
     """The weights of all layers by their names in the state dict; the first layer keeps at least 8 bits."""
     layers = [(name, module.weight) for name, module in network.named_modules() if isinstance(module, WEIGHTED)]
@@ -150,7 +123,7 @@ def _rounded_weights(network: nn.Module, bits: int) -> dict[str, torch.Tensor]:
 def _predict_and_observe(framework: SiameseFramework, view: torch.Tensor) -> tuple[torch.Tensor, list[Range]]:
     """Predictions of the full network, and the range of every activation on the way."""
     ranges: list[Range] = []
-    with _at_activations(framework.encoder, lambda _, activation: ranges.append(activation.detach().float().aminmax())):
+    with _at_activations(framework.encoder, lambda _, activation: ranges.append(_range(activation))):
         prediction = framework.predict(view)
     if not ranges:
         raise InputError(
@@ -186,5 +159,20 @@ def _union(first: list[Range], second: list[Range]) -> list[Range]:
     ]
 
 
-def _draw(low: int, high: int, device: torch.device, generator: torch.Generator | None) -> int:
+def _range(activation: torch.Tensor) -> Range:
+    low, high = activation.detach().aminmax()
+    return low.float(), high.float()
+
+
+def _joint(ranges: list[Range]) -> list[Range]:
+    """The ranges over all processes."""
+    if world_size() == 1:
+        return ranges
+    bounds = torch.stack([torch.stack((-low, high)) for low, high in ranges])
+    distributed.all_reduce(bounds, distributed.ReduceOp.MAX)
+    return [(-low, high) for low, high in bounds]
+
+
+def _draw(low: int, high: int, generator: torch.Generator | None) -> int:
+    device = "cpu" if generator is None else generator.device
     return int(torch.randint(low, high + 1, (), device=device, generator=generator))
