@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import logging
-import os
 import posixpath
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from data_prep.folder_walk import walk_folder
 from data_prep.hidden_files import is_hidden
 from data_prep.run import Item
 from data_prep.safe_zip import list_members, read_member
@@ -59,7 +59,7 @@ class Label:
 def collect_files(
     source: str | Path, kind: FileKind, *, labels: str | Path | None = None
 ) -> tuple[list[Item], list[str]]:
-    """Find the files of a kind below a folder or in a zip archive; hidden files are passed over.
+    """Find the files of a kind below a folder, links followed, or in a zip archive; hidden files are passed over.
 
     The category of a file comes from a table with the columns ``file`` (path below the folder) and ``label``, and if
     you like ``split`` (train, val, test) and, where the kind has folds, ``fold`` (a number from 0); further columns do
@@ -102,10 +102,9 @@ def collect_files(
 def _in_folder(folder: Path, kind: FileKind) -> tuple[list[Item], tuple[str, bytes] | None]:
     """Items without categories, and name and content of the table of categories."""
     paths = {}
-    for parent, _, files in os.walk(folder):
-        for file in files:
-            path = Path(parent, file)
-            paths[path.relative_to(folder).as_posix()] = path
+    for parent, _, files in walk_folder(folder):
+        prefix = parent.relative_to(folder)
+        paths |= {(prefix / file).as_posix(): parent / file for file in files}
     items = []
     for name in _chosen(paths, kind):
         try:

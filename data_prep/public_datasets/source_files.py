@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.folder_walk import walk_folder
 from data_prep.hidden_files import is_hidden
 from data_prep.safe_tar import TarMember, read_tar_member
 from data_prep.safe_zip import Member, locate_members, read_located
@@ -58,7 +58,7 @@ class SourceFile:
 
 
 def walk(source: Path, *, archives: re.Pattern[str] | None = None) -> Iterator[SourceFile]:
-    """All files and folders of a data set, hidden ones and the shadow files of macOS excepted.
+    """All files and folders of a data set, links followed, hidden ones and the shadow files of macOS excepted.
 
     Args:
         source: a folder or a .zip file.
@@ -84,11 +84,11 @@ def walk(source: Path, *, archives: re.Pattern[str] | None = None) -> Iterator[S
 
 
 def _in_folder(folder: Path) -> Iterator[SourceFile]:
-    for parent, folders, files in os.walk(folder, onerror=_unreadable):
-        above = "/".join((folder.name, *Path(parent).relative_to(folder).parts))
+    for parent, folders, files in walk_folder(folder, unreadable=_unreadable):
+        above = "/".join((folder.name, *parent.relative_to(folder).parts))
         folders[:] = sorted(name for name in folders if not is_hidden(name))
-        yield from (SourceFile(f"{above}/{name}/", Path(parent, name)) for name in folders)
-        yield from (SourceFile(f"{above}/{name}", Path(parent, name)) for name in sorted(files) if not is_hidden(name))
+        yield from (SourceFile(f"{above}/{name}/", parent / name) for name in folders)
+        yield from (SourceFile(f"{above}/{name}", parent / name) for name in sorted(files) if not is_hidden(name))
 
 
 def _unreadable(error: OSError) -> None:

@@ -43,6 +43,25 @@ def test_categories_come_from_the_top_folders(source):
     assert all(len(item.load().faces) == 12 for item in found.items)
 
 
+def test_linked_folders_are_followed_but_not_in_circles(tmp_path, caplog):
+    other = write(tmp_path / "other disk", {"sofas/a.off": BOX, "sofas/old/b.off": BOX})
+    folder = write(tmp_path / "things", {"chair/c.off": BOX})
+    (folder / "sofa").symlink_to(other / "sofas")
+    (folder / "again").symlink_to(other / "sofas/old")  # under two names
+    (folder / "chair/up").symlink_to(folder)
+    (other / "sofas/old/round").symlink_to(other / "sofas")
+    (folder / "dangling").symlink_to(tmp_path / "none")
+    with caplog.at_level(logging.WARNING):
+        found = collect_meshes(folder)
+    assert [(item.id, item.category) for item in found.items] == [
+        ("again/b.off", "again"), ("again/round/a.off", "again"), ("chair/c.off", "chair"), ("sofa/a.off", "sofa"),
+        ("sofa/old/b.off", "sofa"),
+    ]  # fmt: skip
+    assert all(len(item.load().faces) == 12 for item in found.items)
+    for circle in ("chair/up", "again/round/old", "sofa/old/round"):
+        assert f"{folder / circle}: a link to a folder above it, not followed" in caplog.text
+
+
 def test_a_table_of_labels_wins_and_differences_are_told(source, caplog):
     table = "\ufefffile,fold,label\nx/a.off,crease,chair\nx\\b.off,2,\nnone.off,3,sofa\n"
     write(source, {"labels.csv": table, "x/a.off": BOX, "x/b.off": BOX, "x/c.off": BOX})

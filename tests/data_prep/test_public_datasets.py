@@ -89,6 +89,18 @@ def test_shapenetcore_is_the_same_in_every_packing(published, tmp_path, version)
         assert np.ptp(mesh.vertices, axis=0) == pytest.approx(np.ptp(normalised, axis=0), abs=1e-5)
 
 
+def test_folders_that_are_linked_from_another_disk_are_part_of_the_data_set(published, copy, tmp_path, caplog):
+    folder = copy("core2")
+    synset = next(path for path in folder.iterdir() if path.is_dir())
+    synset.rename(tmp_path / "other disk")
+    synset.symlink_to(tmp_path / "other disk")
+    (tmp_path / "other disk/round").symlink_to(folder)
+    found, whole = collect_shapenetcore(folder), collect_shapenetcore(published / "core2")
+    assert [(item.id, item.category) for item in found.items] == [(item.id, item.category) for item in whole.items]
+    assert f"{synset / 'round'}: a link to a folder above it, not followed" in caplog.text
+    np.testing.assert_array_equal(found.items[0].load().vertices, whole.items[0].load().vertices)
+
+
 def test_shapenetcore_becomes_a_store(published, tmp_path, capsys):
     pack(published / "core1", tmp_path / "core.zip", nested=True)
     assert prep("shapenet", tmp_path / "core.zip", tmp_path / "s.h5") == 0
