@@ -190,7 +190,7 @@ class SoundStore(StoreFile):
         if not 0 <= start <= stop <= length:
             raise IndexError(f"{self.path}: samples {start} to {stop} of clip {index} asked for, it has {length}")
         try:
-            return self._file["samples"][first + start : first + stop]
+            return self._column("samples")[first + start : first + stop]
         except (OSError, RuntimeError) as error:
             raise InputError(f"{self.path}: clip {index} cannot be read ({error}); prepare it again") from error
 

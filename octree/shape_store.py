@@ -210,7 +210,7 @@ class ShapeStore(StoreFile):
     def _read(self, index: int) -> dict[str, np.ndarray]:
         start, stop = self.offsets[index], self.offsets[index + 1]
         try:
-            return {name: self._file[name][start:stop] for name in self._columns}
+            return {name: self._column(name)[start:stop] for name in self._columns}
         except (OSError, RuntimeError) as error:
             raise InputError(f"{self.path}: shape {index} cannot be read ({error}); prepare it again") from error
 

@@ -56,7 +56,7 @@ class StoreFile:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._name = f"{KINDS[self.FORMAT]} store"
-        self._handle: tuple[int, h5py.File] | None = None
+        self._handle: tuple[int, h5py.File, dict[str, h5py.Dataset]] | None = None  # process, its file and columns
         file = self._file
         try:
             self._check_header(file)
@@ -92,8 +92,16 @@ class StoreFile:
     def _file(self) -> h5py.File:
         """The handle of this process (HDF5 handles do not survive a fork)."""
         if self._handle is None or self._handle[0] != os.getpid():
-            self._handle = (os.getpid(), _open(self.path, self._name))
+            self._handle = (os.getpid(), _open(self.path, self._name), {})
         return self._handle[1]
+
+    def _column(self, name: str) -> h5py.Dataset:
+        """A data set, opened once: that takes several times as long as reading a short part of it."""
+        file = self._file
+        columns = self._handle[2]
+        if name not in columns:
+            columns[name] = file[name]
+        return columns[name]
 
     def __len__(self) -> int:
         return len(self.split)

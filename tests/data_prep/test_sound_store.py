@@ -117,6 +117,31 @@ def test_a_second_takes_32_kilobytes(tmp_path):
     assert store.path.stat().st_size < 100 * 32_500
 
 
+def test_the_samples_are_looked_up_in_the_file_once(path, monkeypatch):
+    """Which takes three times as long as reading a second of them."""
+    looked_up, original = [], h5py.Group.__getitem__
+    monkeypatch.setattr(h5py.Group, "__getitem__", lambda group, name: looked_up.append(name) or original(group, name))
+    store = SoundStore(path)
+    opened = len(looked_up)
+    first = [store.samples(3, start, 100) for start in range(0, 4000, 100)]
+    assert looked_up[opened:] == ["samples"]
+    store.close()  # which ends what was looked up, too
+    np.testing.assert_array_equal(np.concatenate(first), store.samples(3, 0, 4000))
+    assert looked_up[opened:] == ["samples"] * 2
+
+
+def _read_inherited(_):
+    return float(INHERITED.samples(2, 100, 200).sum())
+
+
+def test_a_forked_process_does_not_use_what_its_parent_looked_up(path, monkeypatch):
+    store = SoundStore(path)
+    expected = float(store.samples(2, 100, 200).sum())
+    monkeypatch.setattr(sys.modules[__name__], "INHERITED", store, raising=False)
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(_read_inherited, range(4)) == [expected] * 4
+
+
 def _read_in_worker(pickled):
     store = pickle.loads(pickled)
     return float(store.samples(2, 100, 200).sum())
