@@ -175,7 +175,7 @@ def _words_of_12(clips: dict[str, SourceFile], split: dict[str, str]) -> Iterato
 
 
 def _noise(source: Path, noise: dict[str, SourceFile]) -> Iterator[Item]:
-    """Stretches of one second; as in TensorFlow Datasets, one that would end with the file is left out."""
+    """Stretches of one second, named by where they begin."""
     if f"{_NOISE}/{_VALIDATION_NOISE}" not in noise or len(noise) < 2:
         raise InputError(
             f"{source}: {_NOISE} with {_VALIDATION_NOISE} and others is missing, of which silence is made; unpack "
@@ -183,9 +183,20 @@ def _noise(source: Path, noise: dict[str, SourceFile]) -> Iterator[Item]:
         )
     for path, file in noise.items():
         part = "val" if path.endswith(f"/{_VALIDATION_NOISE}") else "train"
-        for start in range(0, len(load_sound_file(file, path)) - RATE, RATE // 2):
+        for start in stretch_starts(len(load_sound_file(file, path))):
             id = f"{path}/{start:07}"
             yield Item(id, partial(_load_stretch, file, path, start), SILENCE, part, stamp=f"{start} {file.stamp()}")
+
+
+def stretch_starts(samples: int) -> range:
+    """Where the stretches of background noise begin, one every half second.
+
+    As in TensorFlow Datasets, one that would end with the file is left out.
+
+    Args:
+        samples: length of the file at 16 kHz.
+    """
+    return range(0, samples - RATE, RATE // 2)
 
 
 def _load_stretch(file: SourceFile, path: str, start: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Waveforms to normalised log-mel spectrograms: librosa's numbers, segments, statistics."""
+"""Waveforms to normalised log-mel spectrograms: librosa's numbers, padding, statistics."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ import torch
 from pcrq.errors import InputError
 from projects.audio.log_mel import SEGMENT_SAMPLES, LogMel, frame_count
 from projects.audio.normalization import LogMelStatistics, PreNormalize, log_mel_statistics, normalize_batch
-from projects.audio.segment import random_segment
+from projects.audio.segment import between_zeros
 
 SECONDS = np.arange(16_000) / 16_000
 NOISE = np.random.default_rng(0).normal(size=16_000)
@@ -100,42 +100,18 @@ def test_a_gpu_gives_the_same(log_mel):
     torch.testing.assert_close(computed, log_mel(waveforms), atol=1e-4, rtol=0)
 
 
-# --- segments ---------------------------------------------------------------------------------------------------------
-
-
-def test_segments_are_consecutive_and_start_anywhere():
-    waveforms = torch.arange(12).expand(4000, 12)
-    segments = random_segment(waveforms, 10, generator())
-    assert (segments.diff(dim=1) == 1).all()
-    starts = segments[:, 0].bincount()
-    assert len(starts) == 3 and starts.min() > 1200
+# --- padding ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_short_waveform_is_centred_between_zeros():
-    assert random_segment(torch.ones(3), 8).tolist() == [0, 0, 1, 1, 1, 0, 0, 0]
-    assert random_segment(torch.ones(2, 4), 8).tolist() == [[0, 0, 1, 1, 1, 1, 0, 0]] * 2
-    assert random_segment(torch.ones(0), 2).tolist() == [0, 0]
+    assert between_zeros(torch.ones(3), 8).tolist() == [0, 0, 1, 1, 1, 0, 0, 0]
+    assert between_zeros(torch.ones(2, 4), 8).tolist() == [[0, 0, 1, 1, 1, 1, 0, 0]] * 2
+    assert between_zeros(torch.ones(0), 2).tolist() == [0, 0]
 
 
 def test_a_waveform_of_the_right_length_is_itself():
     waveform = torch.randn(SEGMENT_SAMPLES)
-    assert torch.equal(random_segment(waveform), waveform)
-
-
-def test_segments_are_a_function_of_the_generator():
-    waveform, state = torch.randn(20_000), torch.get_rng_state()
-    first, again, other = (random_segment(waveform, 100, generator(seed)) for seed in (1, 1, 2))
-    assert torch.equal(first, again) and not torch.equal(first, other) and first.shape == (100,)
-    assert torch.equal(state, torch.get_rng_state())
-
-
-@pytest.mark.parametrize(
-    ("waveforms", "samples", "message"),
-    [(torch.zeros(1, 1, 9), 3, r"expected \(T,\)"), (torch.zeros(9), 0, "at least 1")],
-)
-def test_bad_segments(waveforms, samples, message):
-    with pytest.raises(InputError, match=message):
-        random_segment(waveforms, samples)
+    assert torch.equal(between_zeros(waveform, SEGMENT_SAMPLES), waveform)
 
 
 # --- normalisation ----------------------------------------------------------------------------------------------------
