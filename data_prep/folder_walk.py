@@ -23,7 +23,7 @@ def walk_folder(
         unreadable: called with the error where a folder cannot be listed.
 
     Yields:
-        The path of a folder, the names of its folders, which the caller may sort and shorten in place, and of its files.
+        The path of a folder, the names of its folders, which the caller may sort and shorten in place, and of files.
     """
     chains = {folder: frozenset([_identity(folder)])}  # of folders not walked yet: they and what lies above them
     for parent, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):

@@ -130,14 +130,17 @@ def test_the_samples_are_looked_up_in_the_file_once(path, monkeypatch):
     assert looked_up[opened:] == ["samples"] * 2
 
 
+_inherited: list[SoundStore] = []
+
+
 def _read_inherited(_):
-    return float(INHERITED.samples(2, 100, 200).sum())
+    return float(_inherited[0].samples(2, 100, 200).sum())
 
 
 def test_a_forked_process_does_not_use_what_its_parent_looked_up(path, monkeypatch):
     store = SoundStore(path)
     expected = float(store.samples(2, 100, 200).sum())
-    monkeypatch.setattr(sys.modules[__name__], "INHERITED", store, raising=False)
+    monkeypatch.setattr(sys.modules[__name__], "_inherited", [store])
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map(_read_inherited, range(4)) == [expected] * 4
 
