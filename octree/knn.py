@@ -18,7 +18,8 @@ def knn_accuracy(
 ) -> float:
     """Share of shapes whose category the nearest shapes of a gallery vote for.
 
-    Votes count exp(cosine / 0.1), as in instance discrimination (Wu et al., CVPR 2018).
+    Votes count exp(cosine / 0.1): the weighting is that of instance discrimination (Wu et al., CVPR 2018, section 3.4),
+    the temperature is ours.
 
     Args:
         features: (Q, D) features of the shapes to classify.
