@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from pcrq.errors import InputError
@@ -42,9 +43,9 @@ class PretrainImages(WholeBatches):
     ):
         if batch_size < 2 or workers < 0 or size < 8:
             raise InputError(f"batch_size {batch_size}, workers {workers}, size {size}: choose at least 2, 0 and 8")
-        self.source = open_source(source, "pretrain", root, download=download)
+        self._open = partial(open_source, source, root=root, download=download)
+        self.source = self._open("pretrain")
         self.augmentation, self.size = augmentation, size
-        self._place = (source, root)
         views = ViewData(self.source, view_transforms(augmentation, size), seed)
         super().__init__(views, self.source.name, batch_size, workers, seed)
 
@@ -55,5 +56,4 @@ class PretrainImages(WholeBatches):
         Raises:
             InputError: there are none.
         """
-        name, root = self._place
-        return open_source(name, "train", root), open_source(name, "test", root)
+        return self._open("train"), self._open("test")

@@ -6,7 +6,9 @@ torchvision compares CIFAR's files with their published checksums before it unpi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,7 +65,8 @@ class TorchvisionImages(ImageSource):
         data_set: a key of ``DATA_SETS``, named like torchvision's class.
         root: the folder that torchvision keeps the data set in.
         split: "pretrain" is STL10's unlabelled split, elsewhere the same as "train".
-        download: fetch what is missing into ``root``, where the data set can be fetched.
+        download: fetch what is missing into ``root``, where the data set can be fetched. One process of a run does it;
+            the others wait.
 
     Raises:
         InputError: no data set has this name, or it is not there, not whole, or cannot be downloaded.
@@ -77,7 +80,7 @@ class TorchvisionImages(ImageSource):
         labelled = not (data_set == "STL10" and split == "pretrain")
         classes = getattr(self._images, "classes", None) or [str(number) for number in range(about.classes)]
         self.classes = list(classes) if labelled else []
-        self.name = f"{data_set} {next(iter(about.splits[split].values())) if split == 'pretrain' else split}"
+        self.name = f"{data_set} {about.splits[split].get('split', 'train') if split == 'pretrain' else split}"
         self.mean, self.std = about.mean, about.std
 
     def __len__(self) -> int:
@@ -111,7 +114,8 @@ def _open(name: str, root: Path, arguments: dict[str, Any], download: bool) -> A
     from torchvision import datasets
 
     try:
-        return getattr(datasets, name)(root=str(root), download=download, **arguments)
+        with _one_at_a_time(root.expanduser(), name) if download else nullcontext():
+            return getattr(datasets, name)(root=str(root), download=download, **arguments)
     except (OSError, RuntimeError) as error:
         if download:
             raise InputError(f"{name}: cannot be downloaded to {root} ({_one_line(error)})") from error
@@ -119,6 +123,21 @@ def _open(name: str, root: Path, arguments: dict[str, Any], download: bool) -> A
             f"{root}: {name} is not in this folder, or not whole; name the one that torchvision keeps it in, or set "
             "download to fetch it"
         ) from error
+
+
+@contextmanager
+def _one_at_a_time(root: Path, name: str) -> Iterator[None]:
+    """Let one process after another look for a data set: the first one fetches it, the others find it there."""
+    root.mkdir(parents=True, exist_ok=True)
+    if not os.access(root, os.W_OK):  # so nobody fetches anything
+        yield
+        return
+    with (root / f".{name}.lock").open("w") as file:  # a file, not the folder: NFS locks only what can be written
+        with suppress(ImportError):  # Windows: two downloads at once are up to the user there
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _one_line(error: Exception) -> str:

@@ -2,7 +2,11 @@
 
 import inspect
 import json
+import os
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +14,8 @@ from PIL import Image
 from torchvision import datasets
 
 from pcrq.errors import InputError
-from projects.image.sources import UnreadableImage, open_source, verify
+from projects.image.pretrain.data import PretrainImages
+from projects.image.sources import UnreadableImage, open_source
 from projects.image.sources.torchvision_sets import DATA_SETS
 
 SPLITS = ("pretrain", "train", "test")
@@ -31,6 +36,55 @@ def test_a_download_that_fails_is_said_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.MNIST, "download", fail)
     with pytest.raises(InputError, match=r"MNIST: cannot be downloaded to .* \(no network\)"):
         open_source("MNIST", "train", tmp_path, download=True)
+
+
+class Fetched:
+    """In the place of SVHN, of which torchvision fetches only the split asked for: slow, and once is enough."""
+
+    fetched: list[str]
+
+    def __init__(self, root: str, split: str, download: bool):
+        file = Path(root) / split
+        if download and not file.exists():
+            time.sleep(0.1)
+            self.fetched.append(split)
+            file.touch()
+        if not file.exists():
+            raise RuntimeError("Dataset not found or corrupted.")
+
+    def __len__(self) -> int:
+        return 5
+
+
+@pytest.fixture
+def fetched(monkeypatch) -> list[str]:
+    """The splits of SVHN that were fetched."""
+    monkeypatch.setattr(datasets, "SVHN", Fetched)
+    monkeypatch.setattr(Fetched, "fetched", [], raising=False)
+    return Fetched.fetched
+
+
+def test_of_several_processes_one_fetches_and_the_others_wait(fetched, tmp_path):
+    root = tmp_path / "new"
+    with ThreadPoolExecutor(4) as processes:
+        sources = list(processes.map(lambda _: open_source("SVHN", "train", root, download=True), range(4)))
+    assert fetched == ["train"] and [len(source) for source in sources] == [5] * 4
+
+
+def test_what_is_there_needs_no_folder_that_can_be_written(fetched, tmp_path, monkeypatch):
+    (tmp_path / "train").touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert len(open_source("SVHN", "train", tmp_path, download=True)) == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["train"]
+
+
+def test_a_pretraining_fetches_its_labelled_images_too(fetched, tmp_path):
+    gallery, held_out = PretrainImages("SVHN", tmp_path, download=True, batch_size=2).labelled
+    assert fetched == ["train", "test"] and (gallery.name, held_out.name) == ("SVHN train", "SVHN test")
+    (tmp_path / "test").unlink()
+    with pytest.raises(InputError, match="SVHN is not in this folder"):
+        _ = PretrainImages("SVHN", tmp_path, batch_size=2).labelled
+    assert fetched == ["train", "test"]
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
@@ -54,6 +108,8 @@ def test_grey_digits_become_rgb(tmp_path, name):
     train, test = open_source(name, "train", tmp_path), open_source(name, "test", tmp_path)
     image, label = train[3]
     assert (image.mode, label, test[3][1], len(train), len(train.classes)) == ("RGB", 3, 4, 7, 10)
+    names = [open_source(name, split, tmp_path).name for split in SPLITS]
+    assert names == [f"{name} train", f"{name} train", f"{name} test"]
     np.testing.assert_array_equal(np.asarray(image), np.repeat(images[3][..., None], 3, axis=2))
     assert train.digest == open_source(name, "train", tmp_path).digest != test.digest
 
@@ -77,7 +133,6 @@ def test_files_of_a_data_set_that_are_damaged_are_named_by_number(food):
     (food / "food-101/images/sushi/0.jpg").write_bytes(b"\xff\xd8\xff")
     source = open_source("Food101", "train", food)
     assert source.classes == ["apple_pie", "sushi"]
-    assert [refusal.name for refusal in verify(source, jobs=1)] == ["Food101 train, image 2"]
     with pytest.raises(UnreadableImage, match="Food101 train, image 2: damaged"):
         source[2]
     assert len(source.digest) == 64
