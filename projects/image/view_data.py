@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pcrq.errors import InputError
-from projects.image.sources import ImageSource, Refusal, UnreadableImage
-from projects.image.sources.verify import refused
+from projects.image.sources import ImageSource, UnreadableImage
 
 _ATTEMPTS = 32  # images in a row that cannot be read end the run: the folder is gone rather than damaged
 
@@ -25,7 +24,8 @@ class ViewData(Dataset[tuple[Tensor, int]]):
     """Views of every image, drawn as a function of (seed, epoch, index).
 
     An image that cannot be read does not end a run: another one of the source, drawn as a function of the same three,
-    takes its place with its own label. All worker processes mark such images in shared memory, a byte for every image.
+    takes its place with its own label. All worker processes mark such images in shared memory, a byte for every image,
+    so that an evaluation can leave their rows out.
 
     Args:
         source: the images.
@@ -34,8 +34,8 @@ class ViewData(Dataset[tuple[Tensor, int]]):
         seed: draws the views.
 
     Item:
-        ``data[epoch, index]``, or ``data[index]`` for epoch 0 -> views (V, 3, H, W) uint8 and the label, -1 where
-        unknown.
+        ``data[epoch, index]`` of a training, or ``data[index]`` of an evaluation, drawn as in epoch 0 -> views
+        (V, 3, H, W) uint8 and the label, -1 where unknown.
 
     Raises:
         InputError: (from an item) 32 images one after another cannot be read.
@@ -49,9 +49,10 @@ class ViewData(Dataset[tuple[Tensor, int]]):
         return len(self.source)
 
     def __getitem__(self, key: tuple[int, int] | int) -> tuple[Tensor, int]:
-        epoch, index = key if isinstance(key, tuple) else (0, key)
+        is_training = isinstance(key, tuple)
+        epoch, index = key if is_training else (0, key)
         draw = [self.seed, epoch, index]
-        image, label = self._image_or_another(index, draw)
+        image, label = self._image_or_another(index, draw, is_training)
         with _torch_seed(int(np.random.SeedSequence(draw).generate_state(1, np.uint64)[0])):
             return torch.stack([transform(image) for transform in self.transforms]), label
 
@@ -59,36 +60,46 @@ class ViewData(Dataset[tuple[Tensor, int]]):
     def unreadable(self) -> Tensor:
         """(len,) bool: images that could not be read so far, in all worker processes of this process.
 
-        An evaluation leaves these rows out, because others stand in their place. Several processes join theirs by
-        a maximum.
+        Several processes join theirs by a maximum.
         """
         return self._unreadable.bool()
 
-    def refusals(self) -> list[Refusal]:
+    def refusals(self) -> list[UnreadableImage]:
         """The images that could not be read so far, and why; for the end of a run."""
-        return refused(self.source, self.unreadable.nonzero().flatten().numpy())
+        return unreadable_images(self.source, self.unreadable.nonzero().flatten().tolist())
 
-    def _image_or_another(self, index: int, draw: list[int]) -> tuple[Image.Image, int]:
+    def _image_or_another(self, index: int, draw: list[int], is_training: bool) -> tuple[Image.Image, int]:
         try:
             return self.source[index]
         except UnreadableImage as error:
-            self._note(index, error)
+            self._note(index, error, is_training)
         others = np.random.default_rng(draw).integers(len(self.source), size=_ATTEMPTS - 1)
         for other in map(int, others):
             try:
                 return self.source[other]
             except UnreadableImage as error:
-                self._note(other, error)
+                self._note(other, error, is_training)
                 last = error
         raise InputError(
             f"{self.source.name}: {_ATTEMPTS} images one after another cannot be read, the last is {last}; "
             "see whether the folder is still there"
         )
 
-    def _note(self, index: int, error: UnreadableImage) -> None:
+    def _note(self, index: int, error: UnreadableImage, is_training: bool) -> None:
         if not self._unreadable[index]:
             self._unreadable[index] = 1
-            log.warning("%s; another image takes its place", error)
+            log.warning("%s; %s", error, "another image takes its place" if is_training else "it is left out")
+
+
+def unreadable_images(source: ImageSource, indices: Iterable[int]) -> list[UnreadableImage]:
+    """Those of some images that cannot be read, and why; reads them all."""
+    found = []
+    for index in indices:
+        try:
+            source[index]
+        except UnreadableImage as error:
+            found.append(error)
+    return found
 
 
 def log_refusals(data: ViewData, named: int = 20) -> None:

@@ -12,17 +12,14 @@ from projects.image.sources.folder import FolderImages
 from projects.image.sources.opening import open_source, source_names
 from projects.image.sources.source import ImageSource, Split, UnreadableImage
 from projects.image.sources.torchvision_sets import TorchvisionImages
-from projects.image.sources.verify import Refusal, verify
 
 __all__ = [
     "BuiltinImages",
     "FolderImages",
     "ImageSource",
-    "Refusal",
     "Split",
     "TorchvisionImages",
     "UnreadableImage",
     "open_source",
     "source_names",
-    "verify",
 ]

@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torchvision
 from PIL import Image
 
 from pcrq.errors import InputError
-from projects.image.sources import FolderImages, UnreadableImage, verify
+from projects.image.sources import FolderImages, UnreadableImage, folder
 
 
 def add_image(path, shade=0) -> None:
@@ -100,26 +101,36 @@ def test_the_digest_tells_files_apart(root):
     assert len({first, renamed, FolderImages(root, "train").digest}) == 3
 
 
-def test_opening_decodes_nothing_and_verify_names_what_is_damaged(root):
+def test_the_digest_has_all_names_and_the_sizes_of_a_fixed_choice(root, monkeypatch):
+    monkeypatch.setattr(folder, "_SIZES", 4)
+    first, asked, changed = FolderImages(root, "train"), [], []
+    stat = Path.stat
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", lambda path, **options: (asked.append(path.name), stat(path, **options))[1])
+        assert first.digest and len(asked) == 4
+    for path in sorted((root / "train").rglob("*.png")):
+        content = path.read_bytes()
+        path.write_bytes(content + b"more")
+        changed.append(FolderImages(root, "train").digest != first.digest)
+        path.write_bytes(content)
+        path.rename(path.with_stem("other"))
+        assert FolderImages(root, "train").digest != first.digest
+        path.with_stem("other").rename(path)
+    assert sum(changed) == 4 and FolderImages(root, "train").digest == first.digest
+
+
+def test_opening_decodes_nothing_and_an_image_that_is_damaged_is_named(root):
     (root / "train" / "cat" / "1.png").write_bytes(b"")
-    (root / "train" / "dog" / "2.png").write_text("no image")
-    source = FolderImages(root, "train")
-    found = verify(source, jobs=1)
-    assert [refusal.name for refusal in found] == ["train/cat/1.png", "train/dog/2.png"]
-    assert found[0].reason == "the file is empty"
-    with pytest.raises(UnreadableImage, match=r"train/cat/1\.png: the file is empty"):
-        source[1]
+    with pytest.raises(UnreadableImage, match=r"^train/cat/1\.png: the file is empty"):
+        FolderImages(root, "train")[1]
 
 
 def test_a_link_to_nowhere_is_an_image_that_cannot_be_read(root):
     (root / "train" / "cat" / "3.png").symlink_to(root / "gone.png")
     source = FolderImages(root, "train")
-    assert [refusal.reason for refusal in verify(source, jobs=1)] == ["No such file or directory"]
+    with pytest.raises(UnreadableImage, match=r"train/cat/3\.png: No such file or directory"):
+        source[3]
     assert source.digest
-
-
-def test_verify_finds_nothing_in_whole_files(root):
-    assert verify(FolderImages(root, "train"), jobs=1) == []
 
 
 def test_the_error_of_an_image_travels_between_processes():
