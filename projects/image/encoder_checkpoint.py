@@ -2,7 +2,7 @@
 
 What a checkpoint says is data. An encoder of the user's own code is imported only where the user names it again.
 
-Source: facebookresearch/moco-v3, main_moco.py and main_lincls.py (keys ``module.base_encoder.`` and "arch").
+Source: facebookresearch/moco-v3, main_moco.py and main_lincls.py (keys ``module.base_encoder.``).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from octree.checkpoint import load_checkpoint, weights_digest
 from pcrq.errors import InputError
@@ -74,7 +75,8 @@ def load_encoder(path: str | Path, encoder: Encoder | None = None) -> LoadedEnco
     Args:
         path: a checkpoint of ``projects.image.pretrain``, of moco-v3 or of random_quantize, or a state dict in
             torchvision's names.
-        encoder: its architecture; needed where the checkpoint does not tell, or names code that would be imported.
+        encoder: its architecture; needed for other networks than ResNets where the checkpoint does not tell, and where
+            it names code that would be imported.
 
     Raises:
         InputError: the file is no checkpoint, has no encoder, or not one of this architecture.
@@ -88,9 +90,7 @@ def load_encoder(path: str | Path, encoder: Encoder | None = None) -> LoadedEnco
             f"{path}: no ResNet in it (it has {', '.join(list(weights)[:3]) or 'no tensors'}); name a checkpoint of "
             "projects.image.pretrain, of moco-v3 or of random_quantize, and the architecture of any other network"
         )
-    name = checkpoint.get("arch")
-    if encoder is None:
-        encoder = Encoder(name if isinstance(name, str) and name in BLOCKS else "resnet50")
+    encoder = Encoder(_resnet_of(weights)) if encoder is None else encoder
     return LoadedEncoder(_filled(path, encoder, weights), encoder)
 
 
@@ -119,6 +119,14 @@ def _published_weights(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]
     state = {str(name).removeprefix("module."): value for name, value in _tensors(state).items()}
     inside = {name.removeprefix(_PUBLISHED): state[name] for name in state if name.startswith(_PUBLISHED)}
     return inside or state
+
+
+def _resnet_of(weights: Mapping[str, torch.Tensor]) -> str:
+    """The ResNet that has these blocks; resnet50 where none has, whose weights will then be missed by their names."""
+    block = Bottleneck if "layer1.0.conv3.weight" in weights else BasicBlock
+    first = [name for name in weights if name.endswith(".conv1.weight")]
+    counts = tuple(sum(name.startswith(f"layer{stage}.") for name in first) for stage in (1, 2, 3, 4))
+    return next((name for name, structure in BLOCKS.items() if structure == (block, counts)), "resnet50")
 
 
 def _tensors(state: object) -> dict[Any, torch.Tensor]:

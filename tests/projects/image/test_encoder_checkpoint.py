@@ -59,14 +59,14 @@ def says(encoder: object) -> dict:
     return content | {KEY: content[KEY] | {"encoder": encoder}}
 
 
-def moco_v3(network: nn.Module, arch: str | None = "resnet50") -> dict:
+def moco_v3(network: nn.Module) -> dict:
     """As facebookresearch/moco-v3 saves a training on several devices, its projector in the place of fc."""
     state = {f"module.base_encoder.{name}": tensor for name, tensor in network.state_dict().items()}
     state |= {f"module.momentum_encoder.{name}": tensor + 1 for name, tensor in network.state_dict().items()}
     for part in ("base_encoder.fc", "momentum_encoder.fc", "predictor"):
         state |= {f"module.{part}.0.weight": torch.ones(4, 2048), f"module.{part}.1.running_mean": torch.ones(4)}
-    told = {} if arch is None else {"arch": arch}
-    return {"epoch": 100, **told, "state_dict": state, "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}}
+    optimizer = {"state": {}, "param_groups": [{"lr": 0.1}]}
+    return {"epoch": 100, "arch": "resnet50", "state_dict": state, "optimizer": optimizer}
 
 
 def theirs(name: str = "resnet50") -> nn.Module:
@@ -116,15 +116,18 @@ def test_the_digest_is_that_of_the_weights(write):
 @pytest.mark.parametrize("name", ["resnet50", "resnet18"])
 def test_a_published_checkpoint_of_moco_v3_gives_its_base_encoder(write, name):
     network = theirs(name)
-    loaded = load_encoder(write(moco_v3(network, name)))
+    loaded = load_encoder(write(moco_v3(network)))
     assert torch.equal(loaded.network(IMAGES), network(IMAGES))
     assert loaded.encoder == Encoder(name)
     assert (loaded.mean, loaded.std, loaded.pretraining) == (IMAGENET_MEAN, IMAGENET_STD, {})
 
 
-def test_without_arch_it_is_a_resnet50(write):
-    network = theirs()
-    assert torch.equal(load_encoder(write(moco_v3(network, arch=None))).network(IMAGES), network(IMAGES))
+@pytest.mark.parametrize("name", ["resnet10", "resnet34", "resnet101"])
+def test_bare_weights_tell_their_resnet(write, name):
+    network = Encoder(name).build()
+    loaded = load_encoder(write(network.state_dict()))
+    assert loaded.encoder == Encoder(name)
+    assert torch.equal(loaded.network.layer4[0].conv1.weight, network.layer4[0].conv1.weight)
 
 
 def test_weights_of_torchvision_load_with_and_without_their_classifier(write):
@@ -198,8 +201,11 @@ BAD = {
     "names that are numbers": (lambda: {"state_dict": {0: torch.ones(3)}}, r"it has 0\)"),
     "a linear probe": (lambda: {"state_dict": {"layer.weight": torch.ones(3)}}, "no ResNet.*it has layer.weight"),
     "a ViT of moco-v3": (vit, "no ResNet.*cls_token.*architecture of any other network"),
-    "another depth": (lambda: moco_v3(theirs("resnet18"), "resnet34"), "not the weights of a resnet34.*lacks layer1"),
-    "surplus weights": (lambda: moco_v3(theirs(), "resnet18"), "has besides layer1.*architecture"),
+    "another depth": (lambda: without(moco_v3(theirs("resnet18")), "4.1.conv1.weight"), "a resnet50.*lacks layer1"),
+    "surplus weights": (
+        lambda: theirs("resnet18").state_dict() | {"gate": torch.ones(3)},
+        "a resnet18.*has besides gate; name its architecture",
+    ),
     "another width": (lambda: says(WIDE), "width 16.*in another shape conv1.weight and"),
     "a weight is lacking": (lambda: without(ours(small_network()), "encoder.bn1.bias"), "lacks bn1.bias; name"),
     "a weight is no tensor": (
@@ -221,6 +227,11 @@ def test_one_line_names_the_file_and_says_why(write, case):
         load_encoder(path)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
     assert len(str(caught.value)) < 450
+
+
+def test_another_depth_than_that_of_the_weights_is_refused(write):
+    with pytest.raises(InputError, match=r"not the weights of a resnet34.*lacks layer1"):
+        load_encoder(write(moco_v3(theirs("resnet18"))), Encoder("resnet34"))
 
 
 def test_another_architecture_than_the_checkpoints_is_refused(write):
