@@ -16,6 +16,7 @@ from projects.siamese.gather import first_row, gather
 from projects.siamese.imix import virtual_labels
 from projects.siamese.moco_v3 import MoCoV3
 from projects.siamese.msf import MSF
+from projects.siamese.ssql import SSQL
 
 BATCH = 8
 
@@ -30,20 +31,24 @@ def measure(rank: int, processes: int) -> dict:
     if processes == 1:
         partner = partner + torch.tensor([0] * 4 + [4] * 4)
     found: dict = {"first_row": first_row(len(first)), "gathered": gather(first)}
-    for name, kind, rival in (("moco_v3", MoCoV3, None), ("byol", BYOL, None), ("msf", BYOL, MSF(6, 32, 3))):
+    arms = (("moco_v3", MoCoV3, None), ("byol", BYOL, None), ("msf", BYOL, MSF(6, 32, 3)), ("ssql", MoCoV3, SSQL()))
+    for name, kind, rival in arms:
         torch.manual_seed(0)
         options = {"temperature": 0.3} if kind is MoCoV3 else {}
         encoder = nn.Sequential(nn.Linear(5, 7), nn.ReLU())
         framework = kind(encoder, 7, hidden=16, out=6, rival=rival, **options).eval()
         module = DistributedDataParallel(framework) if processes > 1 else framework
-        loss = module(first, second)
+        loss = module(first, second, torch.Generator().manual_seed(0))
         loss.backward()
         found[f"{name} loss"] = mean_over_processes(loss, processes)
         found |= {f"{name} {key}": p.grad for key, p in framework.named_parameters() if p.requires_grad}
         mixed = framework.match(framework.predict(first), framework.target(second), virtual_labels(share, partner))
         found[f"{name} mixed labels"] = mean_over_processes(mixed, processes)
-        if rival is not None:
-            found |= {"memory": rival.memory, "oldest": rival.oldest}
+        if name == "msf":
+            found |= {"memory": rival.memory.clone(), "oldest": rival.oldest.clone()}
+            rival.memory[-1] = rank  # the last to be forgotten
+            module(first, second)
+            found["own memory"] = rival.memory[-1]
     return found
 
 

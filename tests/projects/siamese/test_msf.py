@@ -78,6 +78,26 @@ def test_the_memory_is_part_of_a_checkpoint(make_framework, views):
     assert torch.equal(other(*views), framework(*views))
 
 
+def test_the_memory_goes_where_the_network_goes_although_it_is_no_buffer(make_framework):
+    framework = make_framework(BYOL, rival=MSF(out=6, memory=32))
+    assert not list(framework.rival.buffers())
+    framework.to(torch.float64)
+    assert framework.rival.memory.dtype == torch.float64 and framework.rival.oldest.dtype == torch.int64
+    framework.to("meta")
+    assert framework.rival.memory.is_meta and framework.rival.oldest.is_meta
+
+
+def test_a_memory_of_another_size_or_none_is_not_loaded(make_framework):
+    framework = make_framework(BYOL, rival=MSF(out=6, memory=32))
+    before, state = framework.rival.memory.clone(), framework.state_dict()
+    with pytest.raises(RuntimeError, match=r"size mismatch for rival\.memory"):
+        framework.load_state_dict({**state, "rival.memory": torch.zeros(16, 6)})
+    del state["rival.memory"]
+    with pytest.raises(RuntimeError, match=r"(?s)Missing key.*rival\.memory"):
+        framework.load_state_dict(state)
+    assert torch.equal(framework.rival.memory, before) and not list(framework.rival.buffers())
+
+
 def test_what_does_not_fit_is_named(make_framework, views):
     with pytest.raises(InputError, match="extends BYOL, not MoCoV3"):
         make_framework(rival=MSF(out=6, memory=32))(*views)

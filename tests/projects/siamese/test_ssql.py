@@ -1,4 +1,6 @@
-"""SSQL: rounding of weights and activations, and the two losses."""
+"""SSQL: the rounded network and the two losses."""
+
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -6,55 +8,14 @@ from torch import nn
 from torchvision.models import resnet18
 
 from pcrq.errors import InputError
+from projects.image.pretrain.module import SiamesePretraining
 from projects.siamese import ssql
 from projects.siamese.moco_v3 import MoCoV3
-from projects.siamese.ssql import SSQL, RoundedNetwork, round_activation, round_weight
+from projects.siamese.ssql import SSQL, RoundedNetwork
 
 
 def normal(*size: int) -> torch.Tensor:
     return torch.randn(*size, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.mark.parametrize("bits", [2, 4, 8])
-def test_weights_are_rounded_to_the_nearest_level_of_their_output_channel(bits):
-    weight = normal(6, 5, 3, 3) * torch.logspace(-3, 2, 6).view(6, 1, 1, 1)
-    rounded = round_weight(weight, bits)
-    for channel, result in zip(weight, rounded, strict=True):
-        step = 2 * channel.abs().max() / (2**bits - 1)
-        levels = result / step
-        torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
-        assert levels.round().min() >= -(2 ** (bits - 1)) and levels.round().max() <= 2 ** (bits - 1) - 1
-        assert (result - channel).abs().max() <= step * 0.5001
-
-
-@pytest.mark.parametrize("bits", [4, 8])
-def test_activations_are_rounded_to_levels_of_their_range_and_zero_stays_zero(bits):
-    activation = torch.cat([normal(1000), torch.zeros(1)])
-    low, high = torch.tensor(-1.0), torch.tensor(2.0)
-    rounded = round_activation(activation, low, high, bits)
-    step = 3 / (2**bits - 1)
-    assert len(rounded.unique()) <= 2**bits
-    assert rounded[-1] == 0
-    inside = (activation > -1) & (activation < 2)
-    assert (rounded - activation)[inside].abs().max() <= step
-    assert rounded.min() >= -1 - step and rounded.max() <= 2 + step
-
-
-def test_a_channel_of_zeros_and_a_layer_that_says_one_value_stay():
-    assert torch.equal(round_weight(torch.zeros(2, 3), 4), torch.zeros(2, 3))
-    constant = torch.full((5,), 0.3)
-    assert torch.equal(round_activation(constant, torch.tensor(0.3), torch.tensor(0.3), 4), constant)
-
-
-def test_the_gradient_passes_as_if_nothing_were_rounded():
-    weight, activation = normal(4, 50).requires_grad_(), normal(50).requires_grad_()
-    round_weight(weight, 4).sum().backward()
-    assert torch.equal(weight.grad, torch.ones(4, 50))
-    round_activation(activation, torch.tensor(-9.0), torch.tensor(9.0), 4).sum().backward()
-    assert torch.allclose(activation.grad, torch.ones(50))
-    activation.grad = None
-    round_activation(activation, torch.tensor(-0.5), torch.tensor(0.5), 4).sum().backward()
-    assert activation.grad[activation.abs() > 0.6].abs().sum() == 0  # clamped
 
 
 def test_with_many_bits_it_is_the_plain_loss_and_gradient(make_framework, views, kind):
@@ -99,6 +60,32 @@ def test_bit_widths_are_drawn_for_every_step_from_the_whole_ranges(make_framewor
         framework(views[0][:2], views[1][:2], generator)
     weight_bits, activation_bits = (set(bits) for bits in zip(*drawn, strict=True))
     assert weight_bits == set(range(2, 9)) and activation_bits == set(range(4, 9))
+
+
+def test_all_processes_round_to_the_same_bit_widths(make_framework, views, monkeypatch):
+    """Rounded alike by the image trainer, whose other random numbers are of one process."""
+    drawn, others = [], []
+
+    class Noted(RoundedNetwork):
+        def __init__(self, framework, ranges, weight_bits, activation_bits):
+            drawn.append((weight_bits, activation_bits))
+            super().__init__(framework, ranges, weight_bits, activation_bits)
+
+    def both_views(images, generator):
+        others.append(torch.rand((), generator=generator).item())
+        return views
+
+    monkeypatch.setattr(ssql, "RoundedNetwork", Noted)
+    for seed, rank in ((0, 0), (0, 1), (1, 0)):
+        module = SiamesePretraining(seed=seed)
+        module.framework, module.views, module.log = make_framework(rival=SSQL()), both_views, lambda *_, **__: None
+        for batch in range(1, 9):
+            progress = SimpleNamespace(batch_progress=SimpleNamespace(total=SimpleNamespace(ready=batch)))
+            module._trainer = SimpleNamespace(global_rank=rank, fit_loop=SimpleNamespace(epoch_loop=progress))
+            module.training_step([None], batch)
+    first, second, other_seed = drawn[:8], drawn[8:16], drawn[16:]
+    assert first == second and len(set(first)) > 4 and first != other_seed
+    assert not set(others[:8]) & set(others[8:16])
 
 
 def test_the_first_layer_and_the_projector_keep_eight_bits(make_framework):
