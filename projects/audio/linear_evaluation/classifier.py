@@ -18,16 +18,19 @@ PATIENCE = 10
 """Epochs in a row that may be worse than the best before the training ends; its weights are taken then."""
 
 
-def standardised(features: Tensor, train: Tensor) -> Tensor:
-    """Features at mean 0 and deviation 1 over the training rows; what is constant there is only centred.
+def standardise_(features: Tensor, train: Tensor) -> Tensor:
+    """Bring features, in place, to mean 0 and deviation 1 over the training rows; constant ones are only centred.
 
     Args:
-        features: (S, D) float32.
+        features: (S, D) float32; all clips of a large task take gigabytes, so that there is no second copy.
         train: (N,) int64 rows.
+
+    Returns:
+        ``features``.
     """
     std, mean = torch.std_mean(features[train], dim=0, correction=0)
     is_constant = std <= 10 * torch.finfo(torch.float32).eps * mean.abs()
-    return (features - mean) / torch.where(is_constant, 1.0, std)
+    return features.sub_(mean).div_(torch.where(is_constant, 1.0, std))
 
 
 def train_classifier(

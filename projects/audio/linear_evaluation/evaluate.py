@@ -18,7 +18,7 @@ from data_prep.sound_store import SoundStore
 from pcrq.errors import InputError
 from projects.audio.embedding import embed_sounds
 from projects.audio.encoder_checkpoint import UNTRAINED, LoadedEncoder, load_encoder
-from projects.audio.linear_evaluation.classifier import EPOCHS, accuracy, standardised, train_classifier
+from projects.audio.linear_evaluation.classifier import EPOCHS, accuracy, standardise_, train_classifier
 from projects.audio.linear_evaluation.partition import Partition, held_out, partitions
 from projects.audio.ntt import AudioNTT2020
 from projects.audio.records import sound_record, task_name
@@ -48,8 +48,8 @@ def evaluate(
 ) -> None:
     """Train a linear layer on the embeddings of a task's clips, test it and record it.
 
-    The splits of the store are used, or each of its folds is the test set once. What RUN_DIR/results.json has already
-    is not measured again.
+    The splits of the store are used, or each of its folds is the test set once. All repeats are recorded together,
+    when the last one is done. What RUN_DIR/results.json has already is not measured again.
 
     Args:
         store: sound store with categories and splits, or folds.
@@ -96,15 +96,9 @@ def evaluate(
     missing = [record for record in records if record.key not in known]
     if missing:
         embedded = _embedded(loaded, sounds, parts, seconds, statistics, batch_size, workers, choose_device(device))
-    for record in missing:
-        started = time.perf_counter()
-        values = [_accuracy(embedded, part, len(sounds.classes), record.seed, epochs) for part in parts]
-        record = replace(record, value=float(np.mean(values)), seconds=round(time.perf_counter() - started, 1))
-        append_records(results, [record])
-        known[record.key] = record
-        if len(parts) > 1:
-            by_fold = (f"{part.fold}: {100 * value:.1f}" for part, value in zip(parts, values, strict=True))
-            _log.info("accuracy by fold, %%: %s", ", ".join(by_fold))
+        measured = _measured(missing, embedded, parts, len(sounds.classes), epochs)
+        append_records(results, measured)
+        known |= {record.key: record for record in measured}
     accuracies = [known[record.key].value for record in records]
     _log.info("%s, %s: accuracy %s", task_name(sounds), loaded.arm, _in_words(accuracies))
     _log.info("recorded in %s", results)
@@ -193,13 +187,36 @@ def _embedded(
     return _Embedded(positions, features.to(device), category.to(device))
 
 
+def _measured(
+    records: list[Record], embedded: _Embedded, parts: list[Partition], classes: int, epochs: int
+) -> list[Record]:
+    """The records with their values; leaves ``embedded`` standardised for the last partition."""
+    values, seconds = np.zeros((len(records), len(parts))), np.zeros(len(records))
+    for column, part in enumerate(parts):
+        is_last = column == len(parts) - 1
+        features = embedded.features if is_last else embedded.features.clone()
+        standardised = replace(embedded, features=standardise_(features, embedded.rows(part.train)))
+        for row, record in enumerate(records):
+            started = time.perf_counter()
+            values[row, column] = _accuracy(standardised, part, classes, record.seed, epochs)
+            seconds[row] += time.perf_counter() - started
+    if len(parts) > 1:
+        for row in values:
+            by_fold = (f"{part.fold}: {100 * value:.1f}" for part, value in zip(parts, row, strict=True))
+            _log.info("accuracy by fold, %%: %s", ", ".join(by_fold))
+    return [
+        replace(record, value=float(np.mean(row)), seconds=round(float(took), 1))
+        for record, row, took in zip(records, values, seconds, strict=True)
+    ]
+
+
 def _accuracy(embedded: _Embedded, part: Partition, classes: int, seed: int, epochs: int) -> float:
-    """Of one classifier, on its test clips."""
+    """Of one classifier of standardised features, on its test clips."""
     train, validation = part.train, part.validation
     if validation is None:
         category = embedded.category[embedded.rows(train)].cpu().numpy()
         train, validation = held_out(train, category, [seed, max(0, part.fold)])
-    features, category = standardised(embedded.features, embedded.rows(part.train)), embedded.category
+    features, category = embedded.features, embedded.category
     rows = embedded.rows(train), embedded.rows(validation)
     layer = train_classifier(features, category, *rows, classes, seed, epochs)
     test = embedded.rows(part.test)

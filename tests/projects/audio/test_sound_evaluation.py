@@ -19,7 +19,7 @@ from projects.audio.embedding import embed_sounds
 from projects.audio.encoder_checkpoint import KEY, describe
 from projects.audio.linear_evaluation import classifier
 from projects.audio.linear_evaluation import evaluate as evaluation
-from projects.audio.linear_evaluation.classifier import standardised, train_classifier
+from projects.audio.linear_evaluation.classifier import standardise_, train_classifier
 from projects.audio.linear_evaluation.partition import held_out, partitions
 from projects.audio.log_mel import LogMel
 from projects.audio.normalization import LogMelStatistics
@@ -126,7 +126,7 @@ def test_features_are_standardised_as_by_scikit_learn_and_constant_ones_centred(
     features = torch.randn(40, 6) * torch.tensor([1, 5, 0.01, 300, 1, 0]) + torch.tensor([0, 3, -1, 1000, 7, 0.1])
     train = torch.arange(0, 40, 3)
     expected = StandardScaler().fit(features[train].double().numpy()).transform(features.double().numpy())
-    found = standardised(features, train)
+    found = standardise_(features.clone(), train)
     np.testing.assert_allclose(found[:, :5], expected[:, :5], atol=1e-3)
     assert torch.isfinite(found).all() and found[:, 5].abs().max() < 1e-6
 
@@ -241,6 +241,31 @@ def test_folds_are_left_out_as_by_a_loop_with_scikit_learn(write_sounds, checkpo
         assert record.config["task"] == "US8K" and record.config["seconds"] == 1.0
     by_fold = ", ".join(f"{fold}: {100 * score:.1f}" for fold, score in enumerate(scores))
     assert f"accuracy by fold, %: {by_fold}" in capsys.readouterr().err
+
+
+def test_every_fold_standardises_the_embeddings_once_by_its_own_clips(write_sounds, checkpoint, tmp_path, monkeypatch):
+    """The values once more, from copies of the embeddings."""
+    folds = np.array([0] * 8 + [1] * 12 + [2] * 20)
+    store = SoundStore(write_sounds(tmp_path / "folds.h5", [""] * 40, folds.tolist(), mislabelled=range(12, 18)))
+    truth, drawn = torch.arange(40) % 2, torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+    features = torch.cat([3 * truth[:, None] + drawn, 7 + torch.from_numpy(folds)[:, None]], dim=1)
+    category, standardise, times = torch.from_numpy(store.category.astype(np.int64)), evaluation.standardise_, []
+    monkeypatch.setattr(evaluation, "embed_sounds", lambda *_, **options: features.clone())
+    monkeypatch.setattr(evaluation, "standardise_", lambda *a: times.append(1) or standardise(*a))
+    monkeypatch.setattr(classifier, "LEARNING_RATE", 0.01)
+    assert evaluate(store.path, tmp_path / "run", f"--checkpoint={checkpoint}", "--seconds=1", "--epochs=9") == 0
+    assert len(times) == 3  # for both repeats
+    for record in read_records(tmp_path / "run/results.json"):
+        values = []
+        for part in partitions(store):
+            deviation, mean = torch.std_mean(features[part.train], dim=0, correction=0)
+            standardised = (features - mean) / deviation
+            train, validation = held_out(part.train, category[part.train].numpy(), [record.seed, part.fold])
+            layer = train_classifier(
+                standardised, category, *map(torch.from_numpy, (train, validation)), 2, record.seed, 9
+            )
+            values.append(classifier.accuracy(layer, standardised[part.test], category[part.test]))
+        assert record.value == np.mean(values) and len(set(values)) > 1
 
 
 def test_the_mean_over_folds_counts_every_fold_alike(write_sounds, checkpoint, tmp_path, monkeypatch):
