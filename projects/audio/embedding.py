@@ -14,7 +14,7 @@ from data_prep.sound_store import SoundStore
 from projects.audio.log_mel import LogMel
 from projects.audio.normalization import LogMelStatistics, PreNormalize
 from projects.audio.ntt import HALVINGS, AudioNTT2020
-from projects.audio.store_waveforms import Clips
+from projects.audio.store_waveforms import Clips, clips_at_once
 from projects.evaluation_mode import evaluation_mode
 
 _FRAMES_AT_ONCE = 3000  # 30 s, after which the features of a batch would take gigabytes
@@ -40,7 +40,8 @@ def embed_sounds(
         indices: (S,) positions in the store.
         seconds: all clips are brought to this length, as by :class:`~projects.audio.store_waveforms.Clips`; None
             embeds every clip as it is.
-        batch_size: clips at a time; those of other lengths than their neighbours take turns of their own.
+        batch_size: clips at a time, fewer where they are long; those of other lengths than their neighbours take turns
+            of their own.
         workers: processes that read; 0 reads here.
         progress: wraps the batches, for example ``tqdm``.
 
@@ -62,14 +63,24 @@ def embed_sounds(
 def _batches_of_one_length(clips: Clips, batch_size: int) -> list[list[int]]:
     order = sorted(range(len(clips)), key=clips.length)  # stable: in the store's order where all are of one length
     batches = []
-    for _, same in groupby(order, key=clips.length):
-        same = list(same)
-        batches += [same[start : start + batch_size] for start in range(0, len(same), batch_size)]
+    for samples, group in groupby(order, key=clips.length):
+        same, together = list(group), clips_at_once(samples, batch_size)
+        batches += [same[start : start + together] for start in range(0, len(same), together)]
     return batches
 
 
 def _embed(network: AudioNTT2020, log_mel: Tensor) -> Tensor:
-    """What the network makes of spectrograms of any length; what is over 30 s passes it in pieces."""
-    pieces = [piece for piece in log_mel.split(_FRAMES_AT_ONCE, dim=3) if piece.shape[3] >= 2**HALVINGS]
-    frames = torch.cat([network.frames(piece) for piece in pieces], dim=1)
-    return network.pool(frames)
+    """What the network makes of spectrograms of any length; what is over 30 s passes it in pieces.
+
+    Of their features only maximum and sum are kept, which are all that pooling needs.
+    """
+    highest = log_mel.new_full((len(log_mel), network.dimension), -torch.inf)
+    total, count = torch.zeros_like(highest), 0
+    for piece in log_mel.split(_FRAMES_AT_ONCE, dim=3):
+        if piece.shape[3] < 2**HALVINGS:
+            continue
+        frames = network.frames(piece)
+        highest = torch.maximum(highest, frames.amax(dim=1))
+        total += frames.sum(dim=1)
+        count += frames.shape[1]
+    return highest + total / count

@@ -7,6 +7,7 @@ weights were trained. torchaudio's, on an HTK mel scale without area normalisati
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcrq.errors import InputError
@@ -25,7 +26,7 @@ SEGMENT_SAMPLES = 15_200
 """0.95 s, which make the 96 frames of a training sample."""
 
 _FRAMES_AT_ONCE = {"cpu": 256}  # what fits a core's cache takes a third of the time
-_FRAMES_AT_ONCE_ELSEWHERE = 2**14  # in 400 MB, whatever the batch
+_FRAMES_AT_ONCE_ELSEWHERE = 2**14  # in 400 MB, whatever the batch and the length
 
 
 def frame_count(samples: int) -> int:
@@ -72,14 +73,23 @@ class LogMel(nn.Module):
             raise InputError(
                 f"waveforms of {waveforms.shape[1]} samples: a frame needs at least {FFT // 2 + 1}; pad them"
             )
+        count, frames = len(waveforms), frame_count(waveforms.shape[1])
         at_once = _FRAMES_AT_ONCE.get(waveforms.device.type, _FRAMES_AT_ONCE_ELSEWHERE)
-        parts = waveforms.split(max(1, at_once // frame_count(waveforms.shape[1])))
+        together = max(1, at_once // frames)  # waveforms; one that is longer passes in slices
+        waveforms = waveforms.to(torch.promote_types(waveforms.dtype, torch.float32))
         with torch.autocast(waveforms.device.type, enabled=False):
-            power = torch.cat([self._mel_power(part) for part in parts])
+            power = waveforms.new_empty((count, MELS, frames), dtype=torch.float32)
+            for first in range(0, count, together):
+                rows = slice(first, first + together)
+                padded = F.pad(waveforms[rows], (FFT // 2, FFT // 2), mode="reflect")
+                for start in range(0, frames, at_once):
+                    stop = min(start + at_once, frames)
+                    power[rows, :, start:stop] = self._mel_power(padded[:, start * HOP : (stop - 1) * HOP + FFT])
             return power.add_(torch.finfo(torch.float32).eps).log_().unsqueeze(1)
 
     def _mel_power(self, waveforms: Tensor) -> Tensor:
+        """Of frames that begin every ``HOP`` samples and end within the waveforms."""
         precision = torch.float32 if waveforms.device.type == "mps" else torch.float64
         waveforms, window = waveforms.to(precision), self.window.to(precision)
-        spectrum = torch.stft(waveforms, FFT, HOP, window=window, center=True, pad_mode="reflect", return_complex=True)
+        spectrum = torch.stft(waveforms, FFT, HOP, window=window, center=False, return_complex=True)
         return self.filters @ (spectrum.real.square() + spectrum.imag.square()).float()

@@ -8,13 +8,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from data_prep.sound_store import RATE, SoundStore
-from projects.audio.log_mel import SEGMENT_SAMPLES, LogMel
+from projects.audio.log_mel import SEGMENT_SAMPLES, LogMel, frame_count
 from projects.audio.normalization import LogMelStatistics, log_mel_statistics
 from projects.audio.segment import between_zeros
 from projects.fixed_choice import fixed_choice
 
 SOUNDS_MEASURED = 10_000
 """Of a larger data set only so many tell its statistics, as in BYOL-A's evaluation."""
+FRAMES_IN_A_BATCH = 30_000
+"""Clips of five minutes together make a batch, however many were asked for; a longer clip is one by itself."""
 
 
 class RandomSegments(Dataset[Tensor]):
@@ -77,6 +79,11 @@ class Clips(Dataset[Tensor]):
         return self.samples or max(SEGMENT_SAMPLES, _length(self.store, int(self.indices[index])))
 
 
+def clips_at_once(samples: int, wanted: int) -> int:
+    """Clips of so many samples that make a batch: those wanted, or as many as memory has room for."""
+    return max(1, min(wanted, FRAMES_IN_A_BATCH // frame_count(samples)))
+
+
 def waveform_statistics(
     data: RandomSegments | Clips, device: torch.device | str = "cpu", workers: int = 0
 ) -> LogMelStatistics:
@@ -92,8 +99,9 @@ def waveform_statistics(
     """
     log_mel = LogMel().to(device)
     chosen = fixed_choice(SOUNDS_MEASURED, np.arange(len(data))).tolist()
-    of_one_length = isinstance(data, RandomSegments) or data.samples is not None
-    loader = DataLoader(data, batch_size=64 if of_one_length else 1, sampler=chosen, num_workers=workers)
+    samples = SEGMENT_SAMPLES if isinstance(data, RandomSegments) else data.samples
+    batch_size = 1 if samples is None else clips_at_once(samples, 64)  # None: every clip has a length of its own
+    loader = DataLoader(data, batch_size=batch_size, sampler=chosen, num_workers=workers)
     return log_mel_statistics(log_mel(waveforms.to(device)) for waveforms in loader)
 
 

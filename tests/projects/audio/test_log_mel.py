@@ -62,6 +62,24 @@ def test_a_batch_is_its_waveforms(log_mel):
     torch.testing.assert_close(log_mel(waveforms), alone, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(("samples", "at_once"), [(16_000, 7), (16_000, 100), (513, 3), (4000, 26)])
+def test_long_waveforms_are_transformed_in_slices_which_are_the_whole(log_mel, monkeypatch, samples, at_once):
+    from projects.audio import log_mel as module
+
+    waveforms, seen, transform = 0.1 * torch.randn(3, samples, generator=generator()), [], torch.stft
+
+    def watched(waveforms, *arguments, **options):
+        spectrum = transform(waveforms, *arguments, **options)
+        seen.append(len(spectrum) * spectrum.shape[2])
+        return spectrum
+
+    expected = torch.cat([log_mel(waveforms[:2]), log_mel(waveforms[2:])])
+    monkeypatch.setitem(module._FRAMES_AT_ONCE, "cpu", at_once)
+    monkeypatch.setattr(torch, "stft", watched)
+    torch.testing.assert_close(log_mel(waveforms), expected, atol=1e-6, rtol=1e-6)
+    assert max(seen) <= at_once and sum(seen) == 3 * frame_count(samples)
+
+
 def test_autocast_and_other_floats_leave_the_spectrogram_in_float32(log_mel):
     waveforms = torch.randn(2, 4000, generator=generator())
     with torch.autocast("cpu", torch.bfloat16):

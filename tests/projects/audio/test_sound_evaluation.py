@@ -112,6 +112,38 @@ def test_a_long_clip_passes_in_pieces_and_is_the_same_but_for_their_seams(sounds
     torch.testing.assert_close(whole, pieces, atol=0.05, rtol=0.2)
 
 
+def test_pieces_are_pooled_together(sounds, encoder, monkeypatch):
+    """Maximum plus mean of the features of all pieces, the last of which is too short for one."""
+    from projects.audio import embedding
+
+    store, clip = SoundStore(sounds), np.array([2])
+    monkeypatch.setattr(embedding, "_FRAMES_AT_ONCE", 45)  # 141 frames: 45, 45, 45 and 6
+    log_mel = (LogMel()(torch.from_numpy(store.samples(2))[None]) + 6.0) / 4.0
+    with torch.no_grad():
+        frames = torch.cat([encoder.frames(log_mel[..., start : start + 45]) for start in (0, 45, 90)], dim=1)
+    expected = encoder.pool(frames)
+    torch.testing.assert_close(embed_sounds(encoder, STATISTICS, store, clip), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_a_batch_has_fewer_clips_where_they_are_long(sounds, encoder, monkeypatch):
+    from projects.audio import store_waveforms
+
+    store, indices, shapes, frames = SoundStore(sounds), np.arange(24), [], encoder.frames
+    expected = embed_sounds(encoder, STATISTICS, store, indices)
+    monkeypatch.setattr(store_waveforms, "FRAMES_IN_A_BATCH", 300)
+    monkeypatch.setattr(encoder, "frames", lambda log_mel: shapes.append(tuple(log_mel.shape[::3])) or frames(log_mel))
+    found = embed_sounds(encoder, STATISTICS, store, indices)
+    assert set(shapes) == {(3, 96), (2, 96), (2, 101), (2, 141)} and sum(count for count, _ in shapes) == 24
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    monkeypatch.setattr(store_waveforms, "FRAMES_IN_A_BATCH", 50)
+    embed_sounds(encoder, STATISTICS, store, indices[:4])
+    assert [count for count, _ in shapes[-4:]] == [1, 1, 1, 1]
+    statistics = waveform_statistics(Clips(store, indices, 1.4))
+    monkeypatch.undo()
+    whole = waveform_statistics(Clips(store, indices, 1.4))
+    assert (statistics.mean, statistics.std) == pytest.approx((whole.mean, whole.std), rel=1e-5)
+
+
 def test_statistics_of_a_task_are_those_of_its_training_sounds(sounds):
     store, indices = SoundStore(sounds), np.arange(16)
     measured = waveform_statistics(Clips(store, indices, 1.0))
