@@ -1,19 +1,32 @@
 """The configurations of images: every arm trains, the paper's values stand in them, and the sweeps make the tables."""
 
 import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
+from pydoc import locate
 
 import pytest
 import yaml
 from PIL import Image
 
-from projects.image.augmentation import Augmentation, arm
+from projects.image.augmentation import Augmentation
+from projects.image.encoder import Encoder
+from projects.image.linear_probe.cli import main as linear_probe
 from projects.image.pretrain.cli import main
-from projects.run_record import read_records
+from projects.image.pretrain.module import FRAMEWORKS
+from projects.image.records import arm_name
+from projects.report.accuracy_over_bins import FIGURE_5
+from projects.report.table import Table
+from projects.report.tables import TABLES
+from projects.run_record import Record, read_records
 
-CONFIGS = Path(__file__).parents[3] / "projects/image/configs"
-ARMS = sorted((CONFIGS / "arms").glob("*.yaml"))
-RUNNABLE = [arm for arm in ARMS if arm.stem != "msf"]  # msf_small is the same with less than 300 MB of memory
+ROOT = Path(__file__).parents[3]
+CONFIGS = ROOT / "projects/image/configs"
+ARM_FILES = sorted((CONFIGS / "arms").glob("*.yaml"))
+RUNNABLE = [arm for arm in ARM_FILES if arm.stem != "msf"]  # msf_small is the same with less than 300 MB of memory
 BYOL_TOO = [arm for arm in RUNNABLE if not arm.stem[-1].isdigit() and "midpoint" not in arm.stem]
 ONE_STEP = [
     *("--trainer.limit_train_batches=1", "--trainer.max_epochs=1", "--model.optimization.warmup_epochs=0"),
@@ -36,62 +49,224 @@ def test_every_arm_trains_in_miniature(framework, arm, tmp_path, capsys):
     assert status == 0, capsys.readouterr().err
 
 
-def printed(capsys, *words: str) -> dict:
-    with pytest.raises(SystemExit):
-        main(["fit", *words, "--print_config"])
-    return yaml.safe_load(capsys.readouterr().out)
+def read(path: Path) -> dict:
+    return yaml.safe_load(path.read_text())
 
 
-def test_the_papers_values_for_imagenet(capsys):
-    for framework, momentum in {"mocov3": 0.99, "byol": 0.996}.items():
-        base = f"--config={CONFIGS / f'imagenet_{framework}'}.yaml"
-        config = printed(capsys, base)
-        data, model, trainer = config["data"], config["model"], config["trainer"]
-        assert model["framework"] == framework and model["encoder"]["name"] == "resnet50"
-        assert data["batch_size"] * trainer["devices"] * trainer["num_nodes"] == 4096
-        assert Augmentation(**data["augmentation"]) == arm("RRC+RQ")
-        assert (trainer["max_epochs"], trainer["sync_batchnorm"], trainer["precision"]) == (100, True, "16-mixed")
-        assert model["heads"] == {"hidden": 4096, "out": 256, "temperature": 1.0}
-        options = model["optimization"]
-        assert (options["learning_rate"], options["weight_decay"]) == (0.6, 1e-6)
-        assert (options["warmup_epochs"], options["momentum"]) == (10, 0.99)
-        for epochs in (300, 800):
-            longer = printed(capsys, base, f"--config={CONFIGS / f'longer/{framework}_{epochs}'}.yaml")
-            assert longer["trainer"]["max_epochs"] == epochs
-            assert longer["model"]["optimization"]["learning_rate"] == 0.3
-            assert longer["model"]["optimization"]["momentum"] == momentum
+def laid_over(base: dict, values: dict) -> dict:
+    """A configuration, and another one after it."""
+    common = {key: laid_over(base[key], values[key]) for key in values if isinstance(base.get(key), dict)}
+    return base | values | common
 
 
-def test_bins_of_the_arms():
-    bins = {arm.stem: yaml.safe_load(arm.read_text())["data"]["augmentation"]["bins"] for arm in ARMS}
-    for name, number in bins.items():
-        last = name.rpartition("_")[2]
-        expected = int(last) if last.isdigit() else 8 if "rq" in name or "uniform" in name or "midpoint" in name else 0
-        assert number == expected, name
+def augmentation(config: dict) -> Augmentation:
+    return Augmentation(**config["data"].get("augmentation", {}))
 
 
-SWEEPS = sorted(path for path in CONFIGS.glob("*.yaml") if "variants" in yaml.safe_load(path.read_text()))
+def pretraining(config: dict) -> dict:
+    """What the run of a configuration tells of itself, as far as the report asks."""
+    rival = config["model"].get("rival")
+    return {
+        "framework": FRAMEWORKS[config["model"]["framework"]],
+        "augmentation": asdict(augmentation(config)),
+        "rival": locate(rival["class_path"]).name if rival else "",
+        "epochs": config["trainer"]["max_epochs"],
+    }
+
+
+# --- the arms ---------------------------------------------------------------------------------------------------------
+
+CR = Augmentation("CR", "none", flip=False, bins=0, random_edges=True, random_values=True, p=1.0)
+RRC = Augmentation("RRC", "none", flip=False, bins=0, random_edges=True, random_values=True, p=1.0)
+DACL, IMIX, SSQL = (
+    {"model": {"rival": {"class_path": f"projects.siamese.{name}"}}} for name in ("dacl.DACL", "imix.IMix", "ssql.SSQL")
+)
+
+
+def mean_shift(out: int, memory: int) -> dict:
+    """BYOL whose targets are the five nearest features of a memory."""
+    rival = {"class_path": "projects.siamese.msf.MSF", "init_args": {"out": out, "memory": memory, "neighbours": 5}}
+    return {"model": {"framework": "byol", "heads": {"out": out}, "rival": rival}}
+
+
+ARMS = {  # by file: what the report calls it, how its views are made, and all else that it sets
+    "cr": ("CR", CR, {}),
+    "cr_dacl": ("CR + DACL", CR, DACL),
+    "cr_imix": ("CR + i-Mix", CR, IMIX),
+    "cr_ssql": ("CR + SSQL", CR, SSQL),
+    "cr_rq": ("CR+RQ", replace(CR, bins=8), {}),
+    "rrc": ("RRC", RRC, {}),
+    "rrc_dacl": ("RRC + DACL", RRC, DACL),
+    "rrc_imix": ("RRC + i-Mix", RRC, IMIX),
+    "rrc_ssql": ("RRC + SSQL", RRC, SSQL),
+    "rrc_rq": ("RRC+RQ", replace(RRC, bins=8), {}),
+    "rrc_uniform_midpoint": ("RRC+RQ", replace(RRC, bins=8, random_edges=False, random_values=False), {}),
+    "rrc_uniform_random": ("RRC+RQ", replace(RRC, bins=8, random_edges=False, random_values=True), {}),
+    "rrc_random_midpoint": ("RRC+RQ", replace(RRC, bins=8, random_edges=True, random_values=False), {}),
+    **{f"rrc_rq_{bins}": ("RRC+RQ", replace(RRC, bins=bins), {}) for bins in (2, 3, 5, 10, 15, 20, 30)},
+    "rrc_cj": ("RRC+CJ", replace(RRC, colour="CJ"), {}),
+    "full": ("Full", replace(RRC, colour="Full", flip=True), {}),
+    "msf": ("MSF", replace(RRC, flip=True), mean_shift(512, 128_000) | {"trainer": {"max_epochs": 200}}),
+    "msf_small": ("MSF", replace(RRC, flip=True), mean_shift(128, 4_096)),
+}
+
+
+def test_every_arm_has_a_row_here():
+    assert sorted(ARMS) == [path.stem for path in ARM_FILES]
+
+
+@pytest.mark.parametrize("framework", ["imagenet_mocov3", "imagenet_byol", "tiny", "tiny_byol"])
+@pytest.mark.parametrize("path", ARM_FILES, ids=lambda path: path.stem)
+def test_every_arm_is_what_its_name_says(framework, path):
+    name, views, others = ARMS[path.stem]
+    values = read(path)
+    config = laid_over(read(CONFIGS / f"{framework}.yaml"), values)
+    assert augmentation(config) == views
+    assert arm_name(pretraining(config)) == name
+    del values["data"]["augmentation"]
+    assert values == {"data": {}, **others}
+
+
+# --- the paper's numbers ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def printed(capsys):
+    """``printed(main, *words)``: what Lightning and we make of configurations, defaults and all."""
+
+    def parse(main: Callable[[list[str]], int], *names: str) -> dict:
+        with pytest.raises(SystemExit):
+            main(["fit", *(f"--config={CONFIGS / name}.yaml" for name in names), "--print_config"])
+        config = yaml.safe_load(capsys.readouterr().out)
+        trainer = config["trainer"]
+        assert (trainer["accumulate_grad_batches"], trainer["gradient_clip_val"]) == (1, None)
+        config["joint batch"] = config["data"]["batch_size"] * trainer["devices"] * trainer["num_nodes"]
+        return config
+
+    return parse
+
+
+@pytest.mark.parametrize(("framework", "momentum"), [("mocov3", 0.99), ("byol", 0.996)])
+def test_the_papers_values_for_imagenet(printed, framework, momentum):
+    config = printed(main, f"imagenet_{framework}")
+    data, model, trainer = config["data"], config["model"], config["trainer"]
+    assert (model["framework"], model["rival"], config["joint batch"], data["size"]) == (framework, None, 4096, 224)
+    assert Encoder(**model["encoder"]) == Encoder("resnet50", 64, "imagenet")
+    assert augmentation(config) == replace(RRC, bins=8)
+    assert (trainer["max_epochs"], trainer["sync_batchnorm"], trainer["precision"]) == (100, True, "16-mixed")
+    assert model["heads"] == {"hidden": 4096, "out": 256, "temperature": 1.0}
+    common = {"weight_decay": 1e-6, "warmup_epochs": 10}
+    assert model["optimization"] == {**common, "learning_rate": 0.6, "momentum": 0.99}
+    for epochs in (300, 800):
+        longer = printed(main, f"imagenet_{framework}", f"longer/{framework}_{epochs}")
+        assert longer["trainer"].pop("max_epochs") == epochs
+        assert longer["model"].pop("optimization") == {**common, "learning_rate": 0.3, "momentum": momentum}
+        same = {key: value for key, value in trainer.items() if key != "max_epochs"}
+        assert (longer["trainer"], longer["data"]) == (same, data)
+
+
+def test_the_papers_values_for_mean_shift(printed):
+    config = printed(main, "imagenet_byol", "arms/msf")
+    assert (config["model"]["framework"], config["joint batch"], config["trainer"]["max_epochs"]) == ("byol", 4096, 200)
+    assert config["model"]["rival"] == mean_shift(512, 128_000)["model"]["rival"]
+    assert config["model"]["heads"]["out"] == 512
+
+
+def test_the_papers_values_for_the_linear_probe(printed):
+    config = printed(linear_probe, "imagenet_linear")
+    data = config["data"]
+    assert (config["joint batch"], data["size"], data["smallest_crop"], data["source"]) == (1024, 224, 0.08, "folder")
+    assert (config["model"]["learning_rate"], config["trainer"]["max_epochs"]) == (0.1, 90)
+
+
+# --- the sweeps -------------------------------------------------------------------------------------------------------
+
+SWEEPS = sorted(path for path in CONFIGS.glob("*.yaml") if "variants" in read(path))
+
+
+def cells(*sweeps: str, table: Table) -> list[tuple[str, str] | None]:
+    """Row and column of every run in a table of the report; None where it has no place there."""
+    found = []
+    for sweep in sweeps:
+        config = read(CONFIGS / f"{sweep}.yaml")
+        kind = "tiny" if sweep.startswith("tiny") else "imagenet"
+        assert config["probe"] == f"projects/image/configs/{kind}_linear.yaml"
+        for base, variant in product(config["pretrain"], config["variants"]):
+            assert Path(base).name.startswith(kind)
+            told = pretraining(laid_over(read(ROOT / base), read(ROOT / variant)))
+            record = Record(
+                arm=arm_name(told),
+                protocol="linear probe",
+                metric="accuracy",
+                value=0.5,
+                ratio=1.0,
+                seed=0,
+                store="images",
+                digest="",
+                train_samples=1,
+                test_samples=50_000 if kind == "imagenet" else 4_096,
+                task="image classification",
+                config={"pretraining": told},
+            )
+            place = table.place(record)
+            found.append(None if place is None else (place.row, place.column))
+    return found
+
+
+def papers(table: Table) -> list[tuple[str, str]]:
+    """Row and column of every number that the paper prints."""
+    places = product(table.rows, table.columns)
+    return [(row, column) for row, column in places if table.paper(table.blocks[0], row, column) is not None]
+
+
+@pytest.mark.parametrize("number", ["1", "3", "4"])
+@pytest.mark.parametrize("kind", ["", "tiny_"])
+def test_a_sweep_makes_every_number_of_its_table_once(number, kind):
+    assert Counter(cells(f"{kind}table{number}", table=TABLES[number])) == Counter(papers(TABLES[number]))
+
+
+def test_table_2_is_made_by_two_sweeps():
+    assert Counter(cells("table2_mocov3", "table2_byol", table=TABLES["2"])) == Counter(papers(TABLES["2"]))
+
+
+def test_table_5_is_made_with_the_lengths_of_table_2():
+    made = cells("table5_msf", "table2_mocov3", table=TABLES["5"])
+    assert Counter(made) == Counter([*papers(TABLES["5"]), ("Ours", "800-ep")])
+
+
+def test_lengths_in_miniature():
+    lengths = [(framework, f"{epochs}-ep") for framework in ("MoCo-v3", "BYOL") for epochs in (8, 16, 32)]
+    assert Counter(cells("tiny_table2", table=TABLES["2"])) == Counter(lengths)
+    assert Counter(cells("tiny_table5", table=TABLES["5"])) == Counter([("MSF w/w", "16-ep"), ("Ours", "16-ep")])
+
+
+@pytest.mark.parametrize("sweep", ["figure5", "tiny_figure5"])
+def test_figure_5_is_a_curve_around_its_peak(sweep):
+    columns = ["no bins", *(f"{bins} bins" for bins in (2, 3, 5, 8, 10, 15, 20, 30))]
+    assert Counter(cells(sweep, table=FIGURE_5)) == Counter(("MoCo-v3", column) for column in columns)
+
+
+def test_every_sweep_is_looked_at_here():
+    names = [f"{kind}{name}" for kind in ("", "tiny_") for name in ("table1", "table3", "table4", "figure5")]
+    names += ["table2_mocov3", "table2_byol", "table5_msf", "tiny_table2", "tiny_table5"]
+    assert sorted(names) == [path.stem for path in SWEEPS]
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_sweeps_list_a_pretraining_and_a_probe_for_every_run(path, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(CONFIGS.parents[2])
+    monkeypatch.chdir(ROOT)
     assert main(["sweep", f"--config={path}", f"--out={tmp_path}", "--list_only=true"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    config = yaml.safe_load(path.read_text())
+    commands = [command for line in capsys.readouterr().out.splitlines() for command in line.split(" && ")]
+    config = read(path)
     runs = len(config["pretrain"]) * len(config["variants"]) * len(config["seeds"])
-    assert len(lines) == 2 * runs == len(set(lines))
-    assert sum("projects.image.linear_probe" in line for line in lines) == runs
-
-
-def test_at_least_one_sweep_for_every_table():
-    assert len(SWEEPS) == 6 + 7
+    assert len(commands) == 2 * runs == len(set(commands))
+    assert sum("projects.image.linear_probe" in command for command in commands) == runs
 
 
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
     """``sweep(*words)``: two variants of a tiny configuration, one seed."""
-    monkeypatch.chdir(CONFIGS.parents[2])
+    monkeypatch.chdir(ROOT)
     base = {
         "data": {"source": "folder", "root": str(_folder(tmp_path)), "size": 8, "batch_size": 4, "workers": 0},
         "model": {
