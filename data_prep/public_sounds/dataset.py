@@ -27,7 +27,8 @@ class SoundTask:
 
     Args:
         name: the data set, such as "NSynth".
-        task: what the paper's table 9 calls it: "NS", "US8K", "VC1", "VF", "SPCV2/12" or "SPCV2".
+        task: what the paper's table 9 calls it: "NS", "US8K", "VC1", "VF", "SPCV2/12" or "SPCV2"; "VF by speaker" is
+            another one on VoxForge.
         seconds: length of a clip in the evaluation (table 8); the items are whole clips.
         items: its clips, in an order that every reader documents, with a split or a fold each.
         classes: names of the categories.

@@ -1,11 +1,12 @@
 """Read VoxForge as it is published: for every language a folder of archives, in each the recordings of one person.
 
-The task (VF) is to tell six languages. There are no published splits, and those of others differ: TensorFlow Datasets
-keeps all clips of a speaker in one split and takes 70, 10 and 20 % of the speakers; BYOL-A's authors draw archives,
-70, 15 and 15 %, so that a speaker may be in several (nttcslab/eval-audio-repr, evar/utils/make_metadata.py). Here
-speakers stay together, so that a voice cannot tell the language, and the shares are 70, 15 and 15 %. A speaker's split
-is computed from the name alone: it is the same whatever else is there, and for every language. The many archives
-called "anonymous" are not one person; each counts as a speaker.
+The task is to tell six languages. The paper's (VF) has the splits that BYOL-A's authors publish as a list, see
+:mod:`~data_prep.public_sounds.voxforge_list`; they drew archives, so that a speaker may be in several splits.
+
+Without the list another task is made (VF by speaker): all clips of a speaker are in one split, so that a voice cannot
+tell the language, 70, 15 and 15 % of them. TensorFlow Datasets does the same with 70, 10 and 20 %. A speaker's split is
+computed from the name alone: it is the same whatever else is there, and for every language. The many archives called
+"anonymous" are not one person; each counts as a speaker.
 
 Source: http://www.voxforge.org; six languages and layout as in tensorflow_datasets/audio/voxforge.py.
 """
@@ -16,6 +17,7 @@ import hashlib
 import logging
 import re
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -23,14 +25,16 @@ import numpy as np
 
 from data_prep.public_datasets.dataset import warn_of
 from data_prep.public_datasets.source_files import SourceFile
-from data_prep.public_sounds.dataset import SPLITS, SoundTask, note_once, sound_item
+from data_prep.public_sounds.dataset import SPLITS, SoundTask, note_once, require_listed, sound_item
 from data_prep.public_sounds.published_files import Archives, find_files
 from data_prep.public_sounds.recognise import wrong_layout
+from data_prep.public_sounds.voxforge_list import LIST_URL, read_voxforge_list
 from data_prep.run import Item
 from data_prep.safe_tar import TarMember, tar_stem
 from pcrq.errors import InputError
 
 WHERE_TO_GET_IT = "http://www.repository.voxforge1.org/downloads/{de,en,es,fr,it,ru}/Trunk/Audio/Main/16kHz_16bit/"
+TASK, TASK_BY_SPEAKER = "VF", "VF by speaker"
 CLASSES = ("de", "en", "es", "fr", "it", "ru")
 PUBLISHED = 176_438
 """Clips in the paper's table 8; those on the server have become more."""
@@ -39,26 +43,30 @@ _FOLDERS = {**{language: language for language in CLASSES}, "SpeechCorpus": "en"
 _ARCHIVES = Archives(re.compile(r"([^/]+)\.tgz"), r"\1/")
 _CLIP = re.compile(r"(?:^|/)([^/]+)/(wav|flac)/([^/]+)\.\2$", re.IGNORECASE)
 _SPEAKER = re.compile(r"(.+?)-\d{8}")
+_Key = tuple[str, str, str, str]  # language, recording, clip, "wav" or "flac"
 
 log = logging.getLogger(__name__)
 
 
-def collect_voxforge(source: str | Path, folder: Path) -> SoundTask:
+def collect_voxforge(source: str | Path, folder: Path, *, splits: str | Path | None = None) -> SoundTask:
     """Find the clips of VoxForge.
 
     Args:
         source: a folder with one folder for each of de, en (or SpeechCorpus), es, fr, it and ru, and below them,
             however deep, the .tgz archives, or what they hold: <speaker>-<date>-<letters>/wav/*.wav, or flac.
         folder: where archives are decompressed to.
+        splits: the published list, for the task of the paper; without it splits are by speaker, another task.
 
     Returns:
         Clips in the order of training, validation and test, in each by name. Ids are such as
-        "de/anonymous-20080318-kdl/de5-01.wav"; where a recording has wav and flac, it is the wav. An archive that
-        cannot be read is an item that says so when it is loaded, so the run goes on without it.
+        "de/anonymous-20080318-kdl/de5-01.wav"; without a list, where a recording has wav and flac, it is the wav. An
+        archive that cannot be read is an item that says so when it is loaded, so the run goes on without it.
 
     Raises:
-        InputError: the source is missing, of another kind, a language is missing, or a recording is there twice.
+        InputError: the source is missing, of another kind, a language is missing, a recording is there twice, or the
+            list cannot be used or has a clip that is not there.
     """
+    listed = None if splits is None else read_voxforge_list(Path(splits))
     source, clips, strays = Path(source), {}, []
     broken: list[tuple[str, InputError]] = []
     files = list(find_files(source, _ARCHIVES, folder, unreadable=lambda *found: broken.append(found)))
@@ -79,15 +87,20 @@ def collect_voxforge(source: str | Path, folder: Path) -> SoundTask:
             )
         raise wrong_layout(source, (file.name for file in files), "VoxForge")
     warn_of(source, strays, "{} clips are in no folder of a language (de, en, es, fr, it, ru), they are not used")
-    clips = {key: file for key, file in clips.items() if key[3] == "wav" or (*key[:3], "wav") not in clips}
     absent = [language for language in CLASSES if language not in {key[0] for key in clips}]
     if absent:
         raise InputError(f"{source}: no clip of {absent[0]}; the task needs all six languages, from {WHERE_TO_GET_IT}")
+    if listed is None:
+        log.info("%s: split by speaker, which is not the paper's task; for that use --splits: %s", source, LIST_URL)
+        split = {key: split_of(key[1]) for key in clips if key[3] == "wav" or (*key[:3], "wav") not in clips}
+    else:
+        split = _as_listed(source, str(splits), listed, clips, {tar_stem(Path(name).name) for name, _ in broken})
     items = sorted(
-        (_item(file, *key) for key, file in clips.items()), key=lambda item: (SPLITS.index(item.split), item.id)
+        (_item(clips[key], *key, split[key]) for key in split), key=lambda item: (SPLITS.index(item.split), item.id)
     )
-    _tell(source, items, clips)
-    return SoundTask("VoxForge", "VF", 5.8, items + [_refused(*archive) for archive in broken], list(CLASSES))
+    _tell(source, items, split)
+    task = TASK_BY_SPEAKER if listed is None else TASK
+    return SoundTask("VoxForge", task, 5.8, items + [_refused(*archive) for archive in broken], list(CLASSES))
 
 
 def split_of(recording: str) -> str:
@@ -107,6 +120,24 @@ def split_of(recording: str) -> str:
     return next(split for split, end in _SHARES if place < end)
 
 
+def _as_listed(
+    source: Path, table: str, listed: dict[str, str], clips: dict[_Key, SourceFile], broken: set[str]
+) -> dict[_Key, str]:
+    """The splits of the clips in the list; ``broken`` are the recordings whose archives cannot be read."""
+    names = {}
+    for key in clips:
+        _, recording, clip, kind = key
+        names[f"{recording}/{kind}/{clip}.{kind}"] = key
+    for key, file in clips.items():  # the list has the folder in the archive, which mostly is called like it
+        names.setdefault("/".join(file.name.split("/")[-3:]), key)
+    require_listed(table, listed, names.keys() | {name for name in listed if name.split("/")[0] in broken})
+    split = {names[name]: part for name, part in listed.items() if name in names}
+    warn_of(
+        source, (_id(*key) for key in clips.keys() - split.keys()), "{} clips are not in the list, they are not used"
+    )
+    return split
+
+
 def _language(name: str) -> str | None:
     """That of the innermost folder that is called by one."""
     return next((_FOLDERS[part] for part in reversed(name.split("/")[:-1]) if part in _FOLDERS), None)
@@ -119,9 +150,12 @@ def _recording(file: SourceFile, inner: str) -> str:
     return inner
 
 
-def _item(file: SourceFile, language: str, recording: str, clip: str, kind: str) -> Item:
-    id = f"{language}/{recording}/{clip}.{kind}"
-    return sound_item(file, id, category=language, split=split_of(recording))
+def _item(file: SourceFile, language: str, recording: str, clip: str, kind: str, split: str) -> Item:
+    return sound_item(file, _id(language, recording, clip, kind), category=language, split=split)
+
+
+def _id(language: str, recording: str, clip: str, kind: str) -> str:
+    return f"{language}/{recording}/{clip}.{kind}"
 
 
 def _refused(name: str, error: InputError) -> Item:
@@ -133,7 +167,7 @@ def _refuse(reason: str) -> np.ndarray:
     raise InputError(reason)
 
 
-def _tell(source: Path, items: list[Item], clips: dict) -> None:
+def _tell(source: Path, items: list[Item], clips: Iterable[_Key]) -> None:
     languages, splits = Counter(item.category for item in items), Counter(item.split for item in items)
     log.info(
         "%s: %s clips, %s; %s; the paper has %s",

@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import logging
+import re
 import shutil
 import sys
 import tarfile
@@ -42,6 +43,7 @@ from data_prep.safe_tar import plain_tar
 from data_prep.sound_store import SoundStore
 from pcrq.errors import InputError
 from projects.cli import main
+from projects.report.table9 import TABLE_9
 
 COMMANDS = {
     "nsynth": collect_nsynth,
@@ -185,7 +187,7 @@ def test_voxceleb1_follows_the_identification_list(published, tmp_path):
 def test_voxforge_keeps_speakers_together(published, tmp_path):
     assert prep("voxforge", published / "voxforge", tmp_path / "s.h5") == 0
     store = SoundStore(tmp_path / "s.h5")
-    assert (store.parameters["task"], store.parameters["seconds"]) == ("VF", 5.8)
+    assert (store.parameters["task"], store.parameters["seconds"]) == ("VF by speaker", 5.8)
     assert store.classes == ["de", "en", "es", "fr", "it", "ru"] and len(store) == 6 * 8 * 2
     splits: dict[str, set] = {}
     for id, split, category in zip(store.ids, store.split, store.category, strict=True):
@@ -194,6 +196,87 @@ def test_voxforge_keeps_speakers_together(published, tmp_path):
         splits.setdefault(recording.split("-")[0], set()).add(split)
     assert len(splits) == 6 * 8 and all(len(found) == 1 for found in splits.values())
     assert {*store.split} == {"train", "val", "test"}
+
+
+def listed_voxforge(target: Path, source: Path, *, top: str = "") -> dict[str, tuple[str, str]]:
+    """Write a list as BYOL-A's authors publish it, archives drawn; by clip, language and their word for the split."""
+    archives = sorted(source.rglob("*.tgz"))
+    drawn = np.random.default_rng(0).permutation(len(archives)) % 4
+    clips = {}
+    for archive, number in zip(archives, drawn, strict=True):
+        with tarfile.open(archive) as opened:
+            for name in opened.getnames():
+                if name.endswith(".wav"):
+                    clips[name] = (archive.relative_to(source).parts[0], ("train", "train", "valid", "test")[number])
+    with target.open("w", newline="") as file:
+        rows = [(top + name, *about) for name, about in clips.items()]
+        csv.writer(file).writerows([("file_name", "label", "split"), *rows])
+    return clips
+
+
+@pytest.mark.parametrize("top", ["", "voxforge/de/"])
+def test_voxforge_with_the_published_list_is_the_task_of_the_paper(published, tmp_path, top):
+    clips = listed_voxforge(tmp_path / "voxforge.csv", published / "voxforge", top=top)
+    options = ("--splits", str(tmp_path / "voxforge.csv"))
+    assert prep("voxforge", published / "voxforge", tmp_path / "s.h5", *options) == 0
+    store = SoundStore(tmp_path / "s.h5")
+    assert (store.parameters["task"], store.parameters["seconds"]) == ("VF", 5.8) and len(store) == 6 * 8 * 2
+    for id, split, category in zip(store.ids, store.split, store.category, strict=True):
+        language, recording, file = id.split("/")
+        assert clips[f"{recording}/wav/{file}"] == (language, "valid" if split == "val" else split)
+        assert store.classes[category] == language
+    assert prep("voxforge", published / "voxforge", tmp_path / "s.h5") == 2  # another task under that name
+    assert "VF" in TABLE_9.columns and "VF by speaker" not in TABLE_9.columns
+
+
+def test_clips_in_no_list_are_left_out_and_listed_ones_must_be_there(copy, tmp_path, caplog):
+    folder = copy("voxforge")
+    listed_voxforge(tmp_path / "list.csv", folder)
+    new = folder / "de/new-20260101-abc"
+    for clip in ("wav/a.wav", "flac/b.flac"):
+        (new / clip).parent.mkdir(parents=True)
+        soundfile.write(new / clip, np.zeros(100), 16_000)
+    renamed, damaged, missing = sorted((folder / "fr").rglob("*.tgz"))[:3]
+    renamed.rename(renamed.with_name("other-20080318-name.tgz"))  # the folder in it is called as before
+    damaged.write_bytes(b"<html>")
+    found = collect_voxforge(folder, tmp_path / "unpacked", splits=tmp_path / "list.csv").items
+    assert len(found) == 6 * 8 * 2 - 2 + 1 and found[-1].id == f"fr/{damaged.stem}"
+    assert {item.id for item in found if "other" in item.id} == {f"fr/other-20080318-name/fr000{n}.wav" for n in (1, 2)}
+    assert "2 clips are not in the list, they are not used; the first is de/new-20260101-abc/a.wav" in caplog.text
+    missing.unlink()
+    with pytest.raises(
+        InputError, match=rf"list\.csv: 2 of its 96 clips are not there, the first is {missing.stem}/wav/"
+    ):
+        collect_voxforge(folder, tmp_path / "unpacked", splits=tmp_path / "list.csv")
+
+
+HEADER = "file_name,label,split\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, r"cannot be read \(No such file or directory\)"),
+        ("", r"columns \[\], expected file_name, label, split; get the list again, https://github"),
+        ("<html>\n<body>\n", r"columns \['<html>'\], expected file_name"),
+        (b"\xff\xfe", "not a CSV file in UTF-8"),
+        (HEADER + '"a', "not a CSV file in UTF-8"),
+        (HEADER, "no clip for train in it"),
+        (HEADER + "a/wav/b.wav,de,train\na/wav/c.wav,de,test\n", "no clip for val in it"),
+        (HEADER + "a/wav/b.wav,de,train\nb.wav,de,train\n", "line 3 has 'b.wav', 'train'; expected a name such as"),
+        (HEADER + "a/wav/b.wav,de,dev\n", "line 2 has 'a/wav/b.wav', 'dev'; expected .* train, valid or test"),
+        (HEADER + "a/wav/b.wav\n", "line 2 has 'a/wav/b.wav', None"),
+        (HEADER + "a/wav/b.wav,de,train\na/wav/b.wav,de,test\n", "a/wav/b.wav is in two splits, train and test"),
+    ],
+)
+def test_a_list_of_voxforge_that_cannot_be_used_is_one_line(published, tmp_path, capsys, content, reason):
+    if content is not None:
+        (tmp_path / "l.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    options = ("--splits", str(tmp_path / "l.csv"))
+    assert prep("voxforge", published / "voxforge", tmp_path / "s.h5", *options) == 2
+    error = capsys.readouterr().err.strip()
+    assert re.search(rf"^pcrq: error: .*l\.csv: .*{reason}", error) and "\n" not in error
+    assert not list(tmp_path.glob("s.h5*"))
 
 
 def test_the_split_of_a_speaker_is_a_fixed_draw_by_name():
