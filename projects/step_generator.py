@@ -9,7 +9,19 @@ import torch
 
 def step_generator(module: pl.LightningModule, seed: int) -> torch.Generator:
     """A generator on the module's device for the batch that it is training on; every process has its own numbers."""
-    trainer = module.trainer
-    batch = trainer.fit_loop.epoch_loop.batch_progress.total.ready
-    state = np.random.SeedSequence([seed, batch, trainer.global_rank]).generate_state(1, np.uint64)
-    return torch.Generator(module.device).manual_seed(int(state[0] >> 1))
+    return torch.Generator(module.device).manual_seed(_number([seed, _batch(module), module.trainer.global_rank]))
+
+
+def common_generator(module: pl.LightningModule, seed: int) -> torch.Generator:
+    """A generator on the CPU for the batch that the module is training on; all processes have the same numbers."""
+    return torch.Generator().manual_seed(_number([seed, _batch(module)], apart=True))
+
+
+def _batch(module: pl.LightningModule) -> int:
+    return module.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+
+
+def _number(entropy: list[int], *, apart: bool = False) -> int:
+    # zeros at the end of the entropy do not count, so that a key keeps common numbers apart from those of process 0
+    key = (0,) if apart else ()
+    return int(np.random.SeedSequence(entropy, spawn_key=key).generate_state(1, np.uint64)[0] >> 1)

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 
 from pcrq.errors import InputError
@@ -20,7 +19,7 @@ from projects.siamese.moco_v3 import MoCoV3
 from projects.siamese.momentum import cosine_momentum
 from projects.siamese.optimizer import LARS, scaled_learning_rate, warmup_cosine
 from projects.siamese.rival import Rival
-from projects.step_generator import step_generator
+from projects.step_generator import common_generator, step_generator
 
 FRAMEWORKS = {"mocov3": "MoCo v3", "byol": "BYOL"}
 
@@ -125,17 +124,10 @@ class SiamesePretraining(pl.LightningModule):
         torch.manual_seed(generator.initial_seed() + 1)  # for dropout of encoders, so that they resume exactly, too
         first, second = (view.contiguous(memory_format=torch.channels_last) for view in self.views(batch[0], generator))
         if isinstance(self.framework.rival, ssql.SSQL):
-            self.framework.rival.common_generator = self._common_generator()
+            self.framework.rival.common_generator = common_generator(self, self.seed)
         loss = self.framework(first, second, generator)
         self.log("loss", loss, prog_bar=True, batch_size=len(first))
         return loss
-
-    def _common_generator(self) -> torch.Generator:
-        """On the CPU, for the batch that it is training on; all processes have the same numbers."""
-        batch = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
-        # the key keeps them apart from those of step_generator in the first process
-        state = np.random.SeedSequence([self.seed, batch], spawn_key=(0,)).generate_state(1, np.uint64)
-        return torch.Generator().manual_seed(int(state[0] >> 1))
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then let the target network follow with the momentum of the next step."""
