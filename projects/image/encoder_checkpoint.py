@@ -147,10 +147,11 @@ def _filled(path: str | Path, encoder: Encoder, weights: dict[str, torch.Tensor]
     missing = [name for name in wanted if name not in weights]
     surplus = [name for name in weights if name not in wanted and not name.startswith(_HEADS)]
     other = [name for name in wanted if name in weights and wanted[name].shape != weights[name].shape]
+    options = encoder.arguments if encoder.is_imported else f"width {encoder.width}, stem {encoder.stem}"
     for what, names in {"lacks": missing, "has besides": surplus, "has in another shape": other}.items():
         if names:
             raise InputError(
-                f"{path}: not the weights of a {encoder.name} (width {encoder.width}, stem {encoder.stem}): "
+                f"{path}: not the weights of a {encoder.name} ({options}): "
                 f"{what} {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}; name its architecture"
             )
     network.load_state_dict({name: weights[name] for name in wanted})

@@ -234,6 +234,12 @@ def test_another_depth_than_that_of_the_weights_is_refused(write):
         load_encoder(write(moco_v3(theirs("resnet18"))), Encoder("resnet34"))
 
 
+def test_another_network_than_that_of_the_weights_is_refused_by_its_own_options(write):
+    named = Encoder("torchvision.models.shufflenet_v2_x0_5", arguments={"num_classes": 7})
+    with pytest.raises(InputError, match=r"a torchvision.models.shufflenet_v2_x0_5 \({'num_classes': 7}\): lacks"):
+        load_encoder(write(moco_v3(small_network())), named)
+
+
 def test_another_architecture_than_the_checkpoints_is_refused(write):
     with pytest.raises(InputError, match=r"width=8.*leave the encoder out"):
         load_encoder(write(ours(small_network())), Encoder("resnet10", 16, "small"))
