@@ -25,10 +25,10 @@ class Augmentation:
     Raises:
         InputError: a value is out of range.
 
-    Source: section 5.3, which leaves two things open; the authors' code for audio is not public. It says that
-    quantization replaces mixup, not where: after the crop is where their code for images has it, and where what a bin
-    hides stays hidden. And it does not say what a channel is: their module has one quantizer for each of the images
-    that log-mel spectrograms are, while section 1 calls frequencies the channels of audio.
+    Source: section 5.3; the authors' code for audio is not public, and two things can be read in more than one way.
+    Quantization replaces mixup, which stands before the crop; their code for images quantizes after it, which is where
+    what a bin hides stays hidden. Section 1 calls frequencies the channels of audio; their module has a quantizer for
+    every plane of an image, and a log-mel spectrogram is an image of one.
     """
 
     mixup: float = 0.0
@@ -53,15 +53,22 @@ class Augmentation:
 
     @property
     def name(self) -> str:
-        """As the authors name the arm, "RRC+Mixup" for example; "none" for two equal views."""
+        """As the authors name the arm, "RRC+Mixup" for example; "none" for two equal views.
+
+        What quantizes in another way than ours says so: "RRC+RQ (per frequency, before the crop)".
+        """
         parts = ["RRC"] * self.crop + ["Mixup"] * (self.mixup > 0) + ["RQ"] * (self.bins > 0)
-        return "+".join(parts) or "none"
+        reading = ["per frequency"] * self.per_frequency + ["before the crop"] * self.quantize_first
+        return ("+".join(parts) or "none") + (f" ({', '.join(reading)})" if self.bins and reading else "")
 
 
 ARMS: dict[str, Augmentation] = {
     "RRC": Augmentation(bins=0),
     "RRC+Mixup": Augmentation(mixup=0.4, bins=0),  # BYOL-A
-    "RRC+RQ": Augmentation(),  # the paper's
+    "RRC+RQ": Augmentation(),  # the paper's, as we read it; as others may:
+    "RRC+RQ (per frequency)": Augmentation(per_frequency=True),
+    "RRC+RQ (before the crop)": Augmentation(quantize_first=True),
+    "RRC+RQ (per frequency, before the crop)": Augmentation(per_frequency=True, quantize_first=True),
     "RRC+Mixup+RQ": Augmentation(mixup=0.4),
     "RQ": Augmentation(crop=False),
 }

@@ -72,8 +72,8 @@ TABLE_9 = Table(
             "accuracy",
             mean_over_parts,
             PAPER_ACCURACY,
-            'By a linear layer on frozen embeddings. Measured, "Ours" has one quantizer for a view, after the crop; other '
-            "readings of the paper, and weights that others published, have rows of their own.",
+            'By a linear layer on frozen embeddings. Measured, "Ours" has one quantizer for a view, after the crop; '
+            "other readings of the paper, and weights that others published, have rows of their own.",
         ),
         Block(
             "kNN accuracy",

@@ -52,10 +52,33 @@ def test_every_arm_has_its_row(arm, row):
     assert TABLE_9.place(record(arm, "VC1")) == Place(row, "VC1")
 
 
+def test_other_readings_of_the_paper_have_rows_of_their_names_beside_ours():
+    readings = [name for name in ARMS if name.startswith("RRC+RQ (")]
+    assert len(readings) == 3
+    assert [TABLE_9.place(record(name)).row for name in readings] == readings
+    (sheet,) = sheets([record(name) for name in ("RRC+RQ", *readings)])
+    assert all(("accuracy", row, "NS") in sheet.cells for row in ("Ours", *readings)) and not sheet.notes
+    assert '"Ours" has one quantizer for a view, after the crop' in report([sheet])
+
+
+def test_published_weights_stand_beside_the_own_byol_a():
+    def published(file: str) -> Record:
+        return record("BYOL-A", config={"task": "NS", "pretraining": {"weights of": file}, "weights": file}, value=0.7)
+
+    files = [f"AudioNTT2020-BYOLA-64x96d{dimension}.pth" for dimension in (512, 2048)]
+    (sheet,) = sheets([record("RRC+Mixup"), *(published(file) for file in files)])
+    means = {row: cell.mean for (_, row, _), cell in sheet.cells.items()}
+    rows = {"BYOL-A": 50, "BYOL-A, published 512-d": 70, "BYOL-A, published 2048-d": 70}
+    assert means == pytest.approx(rows) and not sheet.notes
+    assert TABLE_9.place(published("AudioNTT2020-BYOLA.pth")).row == "BYOL-A, published (AudioNTT2020-BYOLA.pth)"
+
+
 def test_what_differs_from_the_paper_has_a_row_that_says_so():
     assert TABLE_9.place(record(augmentation=Augmentation(bins=8))).row == "RRC+RQ (bins 8)"
     other = Augmentation(per_frequency=True, quantize_first=True)
-    assert TABLE_9.place(record(augmentation=other)).row == "RRC+RQ (per_frequency True, quantize_first True)"
+    assert TABLE_9.place(record(augmentation=other)).row == "RRC+RQ (per frequency, before the crop)"
+    fewer = Augmentation(bins=3, quantize_first=True)
+    assert TABLE_9.place(record(fewer.name, augmentation=fewer)).row == "RRC+RQ (bins 3, before the crop)"
     assert (
         TABLE_9.place(record("RRC+Mixup", augmentation=Augmentation(mixup=0.2, bins=0))).row == "RRC+Mixup (mixup 0.2)"
     )

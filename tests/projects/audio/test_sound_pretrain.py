@@ -315,7 +315,15 @@ def test_every_arm_runs_over_the_tiny_configuration(sounds, tmp_path, path):
     options = [f"--data.store={sounds}", f"--run_dir={tmp_path}", "--data.batch_size=8", "--trainer.max_epochs=1"]
     words = [*configurations, *options, "--model.dimension=16", "--trainer.enable_progress_bar=false"]
     assert main(["fit", *words]) == 0
-    arm = {"rrc": "RRC", "rrc_mixup": "RRC+Mixup", "rrc_rq": "RRC+RQ", "rrc_mixup_rq": "RRC+Mixup+RQ"}[path.stem]
+    arm = {
+        "rrc": "RRC",
+        "rrc_mixup": "RRC+Mixup",
+        "rrc_rq": "RRC+RQ",
+        "rrc_rq_per_frequency": "RRC+RQ (per frequency)",
+        "rrc_rq_before_crop": "RRC+RQ (before the crop)",
+        "rrc_rq_per_frequency_before_crop": "RRC+RQ (per frequency, before the crop)",
+        "rrc_mixup_rq": "RRC+Mixup+RQ",
+    }[path.stem]
     loaded = load_encoder(tmp_path / "checkpoints/last.ckpt")
     assert loaded.arm == arm and loaded.pretraining["augmentation"] == {**vars(ARMS[arm]), "memory": 512}
 

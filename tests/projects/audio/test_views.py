@@ -180,6 +180,7 @@ def test_the_arms_of_table_9():
     assert (arm("RRC+RQ").bins, arm("RRC+RQ").mixup, arm("RRC+RQ").crop) == (5, 0, True)
     assert (arm("RRC+Mixup").bins, arm("RRC+Mixup").mixup, arm("RRC+Mixup").memory) == (0, 0.4, 2048)
     assert Augmentation(bins=0, crop=False).name == "none"
+    assert Augmentation(bins=0, per_frequency=True, quantize_first=True).name == "RRC"  # nothing is quantized
 
 
 def test_an_unknown_arm():
@@ -302,8 +303,13 @@ def test_other_spectrograms_are_refused(size):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("name", ARMS)
 def test_a_gpu_gives_the_same_views_by_a_cpu_generator(name):
+    """But for single values of quantized views, which rounding takes over an edge into the next bin."""
     samples = spectrograms()
-    expected = AudioViews(replace(arm(name), bins=0), PLAIN)(samples, generator())
-    computed = AudioViews(replace(arm(name), bins=0), PLAIN).cuda()(samples.cuda(), generator())
-    for ours, theirs in zip(computed, expected, strict=True):
-        torch.testing.assert_close(ours.cpu(), theirs, atol=1e-4, rtol=0)
+    expected = torch.cat(AudioViews(arm(name), PLAIN)(samples, generator()))
+    computed = torch.cat(AudioViews(arm(name), PLAIN).cuda()(samples.cuda(), generator())).cpu()
+    if not arm(name).bins:
+        torch.testing.assert_close(computed, expected, atol=1e-4, rtol=0)
+        return
+    another = torch.cat(AudioViews(arm(name), PLAIN)(samples, generator(1)))
+    alike = [torch.isclose(views, expected, atol=1e-3, rtol=0).double().mean() for views in (computed, another)]
+    assert alike[0] > 0.99 and alike[1] < 0.5  # the share tells equal draws from others
