@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import socket
 import sys
 import time
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from data_prep.point_cloud import PointCloud
 
 log = logging.getLogger(__name__)
+
+_SAMPLE = 300  # finished entries, from which the room for all of them is estimated
 
 
 @dataclass(frozen=True)
@@ -290,13 +293,16 @@ def _prepare_missing(keyed: dict[str, Item], work: WorkingFolder, recipe: Recipe
         mininterval=0.2 if sys.stderr.isatty() else 10,
     )
     with bar:
-        pending = missing
+        pending, estimated = missing, False
         while pending:
             dispatched, done = [], set()
             try:
                 for key in pool(_tasks(pending, dispatched, keyed, work, recipe)):
                     done.add(key)  # None where a cluster gave a task up
                     bar.update(key is not None)
+                    if bar.n >= _SAMPLE and not estimated:
+                        _warn_of_room(work, recipe, bar.n, len(keyed))
+                        estimated = True
             except TerminatedWorkerError:  # ends the pool, also with results that were not handed out yet
                 done = work.finished()
             suspects = [key for key in dispatched if key not in done]
@@ -312,6 +318,26 @@ def _prepare_missing(keyed: dict[str, Item], work: WorkingFolder, recipe: Recipe
             pending = pending[len(dispatched) :]
             bar.update(len(keyed) - len(pending) - bar.n)
     return len(missing)
+
+
+def _warn_of_room(work: WorkingFolder, recipe: Recipe, finished: int, total: int) -> None:
+    """Say in the log, while there is time to do something about it, that the disk will probably be full.
+
+    It does not end the run: the first entries may be larger than the others.
+    """
+    entry = work.mean_bytes(_SAMPLE)
+    waiting, store, free = entry * (total - finished), recipe.share * entry * total, shutil.disk_usage(work.path).free
+    if waiting + store > free:
+        log.warning(
+            "%s: the disk has %s GB free, and if all %ss are like the first %d, %s GB are needed: %s for those still "
+            "to prepare and %s for the store beside them; make room meanwhile, or choose an --out elsewhere",
+            *(work.path, _gigabytes(free), recipe.kind, finished),
+            *(_gigabytes(size) for size in (waiting + store, waiting, store)),
+        )
+
+
+def _gigabytes(size: float) -> str:
+    return f"{float(f'{size / 1e9:.3g}'):g}"
 
 
 def _tasks(

@@ -17,7 +17,8 @@ from data_prep import run
 from data_prep.mesh_loading import load_mesh
 from data_prep.pipeline import Pipeline, prepare_shape
 from data_prep.point_cloud import PointCloud
-from data_prep.run import Item, prepare
+from data_prep.run import Item, prepare, prepare_store
+from data_prep.sound_recipe import SoundRecipe
 from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
 from projects.cli import main
@@ -181,6 +182,26 @@ def test_room_is_asked_for_before_the_store_is_assembled(items, prepare_quickly,
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
     with pytest.raises(InputError, match="the disk is full"):
         prepare_quickly(items)
+
+
+def free_space(monkeypatch, count: int) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": count})())
+
+
+def test_a_disk_that_will_be_too_small_is_told_after_the_first_entries(tmp_path, monkeypatch, caplog):
+    """Ten sounds of 100,000 samples, 200 kB each: after four, six are to be made and all ten to be stored."""
+    sounds = [Item(str(index), partial(np.zeros, 100_000), stamp=str(index)) for index in range(10)]
+    monkeypatch.setattr(run, "_SAMPLE", 4)
+    free_space(monkeypatch, 3_100_000)
+    prepare_store(sounds, tmp_path / "small.h5", SoundRecipe(), classes=[], jobs=1)  # it was enough in the end
+    (told,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert "small.h5.prep: the disk has 0.0031 GB free, and if all sounds are like the first 4, 0.0032 GB" in told
+    assert "0.0012 for those still to prepare and 0.002 for the store" in told
+    caplog.clear()
+    free_space(monkeypatch, 3_300_000)
+    prepare_store(sounds, tmp_path / "large.h5", SoundRecipe(), classes=[], jobs=1)
+    assert "disk" not in caplog.text
+    assert [run._gigabytes(size) for size in (1_256_000_000_000, 628_000_000_000)] == ["1260", "628"]
 
 
 def test_two_runs_do_not_write_one_store(items, prepare_quickly, tmp_path):
