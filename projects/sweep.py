@@ -11,8 +11,10 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,8 +22,11 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+import yaml
+
 from pcrq.errors import InputError
 from projects.run_record import read_records
+from projects.training_cli import read_configuration
 from projects.whole_file import write_text
 
 _log = logging.getLogger(__name__)
@@ -107,7 +112,8 @@ def run_cells(
         A line for every cell that failed.
 
     Raises:
-        InputError: the cluster cannot be used, or a process was ended from outside.
+        InputError: the cluster cannot be used, a run needs more devices than it would get, or a process was ended from
+            outside.
     """
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -118,10 +124,11 @@ def run_cells(
     missing = sorted((cell for cell in cells if not cell.is_recorded), key=lambda cell: -cell.cost)
     if len(missing) < len(cells):
         _log.info("%d of %d runs are recorded already", len(cells) - len(missing), len(cells))
+    _refuse_what_cannot_start(missing, jobs=1 if scheduler else jobs)
     failures = []
-    with _workers(scheduler, shared):
+    with _workers(scheduler, shared), _interrupted_by_sigterm():
         pool = joblib.Parallel(None if scheduler else jobs, return_as="generator_unordered", batch_size=1)
-        work = _run_on_cluster if scheduler else _run_here
+        work = _run_in_own_process if scheduler else _run_here
         calls = (joblib.delayed(_run_cell)(cell, work, keep_checkpoints) for cell in missing)
         try:
             for failure in tqdm(pool(calls), total=len(cells), initial=len(cells) - len(missing), unit="run"):
@@ -151,6 +158,11 @@ class Encoder:
     evaluations: tuple[Cell, ...]
 
     @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Everything in the order in which it has to run."""
+        return self.evaluations if self.pretraining is None else (self.pretraining, *self.evaluations)
+
+    @property
     def is_measured(self) -> bool:
         """Whether nothing is left to do."""
         return all(cell.is_recorded for cell in self.evaluations)
@@ -170,8 +182,8 @@ def run_encoders(
     Args:
         encoders: what the table is made of.
         jobs, scheduler, shared: as for :func:`run_cells`.
-        keep_checkpoints: keep the encoders that are measured.
-        list_only: print the commands of the missing runs, a line each, and run nothing.
+        keep_checkpoints: keep the encoders that are measured here; those measured before stay as they are.
+        list_only: print the commands of the missing runs, a line for every encoder, and run nothing.
 
     Returns:
         A line for every run that failed.
@@ -180,10 +192,12 @@ def run_encoders(
         InputError: as for :func:`run_cells`.
     """
     missing = [encoder for encoder in encoders if not encoder.is_measured]
-    pretrainings = [encoder.pretraining for encoder in missing if encoder.pretraining is not None]
     if list_only:
-        print_commands([*pretrainings, *(cell for encoder in missing for cell in encoder.evaluations)])
+        print_commands([encoder.cells for encoder in missing])
         return []
+    unfinished = [cell for encoder in missing for cell in encoder.cells if not cell.is_recorded]
+    _refuse_what_cannot_start(unfinished, jobs=1 if scheduler else jobs)  # not only after hours of pretraining
+    pretrainings = [encoder.pretraining for encoder in missing if encoder.pretraining is not None]
     places = {"jobs": jobs, "scheduler": scheduler, "shared": shared}
     _log.info("pretraining")
     failures = run_cells(pretrainings, **places, keep_checkpoints=True)
@@ -196,11 +210,16 @@ def run_encoders(
     return failures
 
 
-def print_commands(cells: Sequence[Cell]) -> None:
-    """The runs that are not recorded, as lines for a shell."""
-    for cell in cells:
-        if not cell.is_recorded:
-            print(cell.command)
+def print_commands(groups: Sequence[Sequence[Cell]]) -> None:
+    """The runs that are not recorded, as lines for a shell.
+
+    Args:
+        groups: the runs of every line, in the order in which they need each other.
+    """
+    for cells in groups:
+        missing = [cell.command for cell in cells if not cell.is_recorded]
+        if missing:
+            print(" && ".join(missing))
 
 
 def refuse_equal_names(**chosen: Sequence[Path]) -> None:
@@ -215,6 +234,73 @@ def refuse_equal_names(**chosen: Sequence[Path]) -> None:
             raise InputError(f"{option}: name at least one file")
         if len(set(stems)) < len(stems):
             raise InputError(f"{option} {stems}: two files have one name, which becomes that of a folder; rename one")
+
+
+def refuse_repetitions(**chosen: Sequence[Any]) -> None:
+    """Look at the values of each option, for each of which runs are made.
+
+    Raises:
+        InputError: an option names no value, or one of them twice.
+    """
+    for option, values in chosen.items():
+        if not values:
+            raise InputError(f"{option}: name at least one")
+        if len(set(values)) < len(values):
+            raise InputError(f"{option} {list(values)}: a value is named twice; its runs would share a folder")
+
+
+def _refuse_what_cannot_start(cells: Sequence[Cell], *, jobs: int) -> None:
+    read = cache(read_configuration)  # a table has hundreds of runs of a few configurations
+    for cell in cells:
+        trainer = _trainer(cell, read)
+        nodes, devices = trainer.get("num_nodes", 1), trainer.get("devices", "auto")
+        if nodes != 1:
+            raise InputError(
+                f"trainer.num_nodes {nodes}: a sweep starts no run on several nodes; print the commands for a job "
+                f"array by --list_only true (docs/clusters.md), or add --trainer.num_nodes=1 to the options of the runs"
+            )
+        if jobs > 1 and devices not in (1, -1, "auto") and trainer.get("accelerator") != "cpu" and _gpus() > 1:
+            raise InputError(
+                f"trainer.devices {devices}: with --jobs {jobs} every run gets one GPU; choose --jobs 1, or add "
+                f"--trainer.devices=1 to the options of the runs"
+            )
+
+
+def _trainer(cell: Cell, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """What a command line says about Lightning's trainer; later words overrule earlier ones."""
+    if cell.words[0] != "fit":  # the other commands have none
+        return {"devices": 1}
+    trainer: dict[str, Any] = {}
+    for word, following in zip(cell.words, [*cell.words[1:], ""], strict=True):
+        name, _, attached = word.partition("=")
+        value = attached or following
+        said = None
+        if name in ("--config", "-c"):
+            said = read(Path(value)).get("trainer")
+        elif name == "--trainer":
+            said = _parsed(value)
+        elif name.startswith("--trainer."):
+            said = {name.removeprefix("--trainer."): _parsed(value)}
+        trainer |= said if isinstance(said, dict) else {}
+    return trainer
+
+
+def _parsed(value: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value  # the run itself says best what is wrong with it
+
+
+def _is_one_process(trainer: dict[str, Any]) -> bool:
+    devices = trainer.get("devices", "auto")
+    return devices == 1 or (devices == "auto" and (trainer.get("accelerator") == "cpu" or _gpus() < 2))
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _workers(scheduler: str | None, shared: Sequence[Path]) -> contextlib.AbstractContextManager[None]:
@@ -243,8 +329,13 @@ def _run_cell(cell: Cell, work: Callable[[Cell, IO[str]], int], keep_checkpoints
 
 
 def _run_here(cell: Cell, file: IO[str]) -> int:
-    """In this process: importing everything anew would take longer than a small run. Returns the exit status."""
+    """In this process: importing everything anew would take longer than a small run. Returns the exit status.
+
+    Not so a run on several devices: Lightning starts their processes by the command of this one, which is the sweep's.
+    """
     _take_a_gpu()
+    if not _is_one_process(_trainer(cell, read_configuration)):
+        return _run_in_own_process(cell, file)
     with _printing_to(file):
         try:
             return importlib.import_module(f"{cell.module}.cli").main(list(cell.words))
@@ -255,10 +346,18 @@ def _run_here(cell: Cell, file: IO[str]) -> int:
             return 1
 
 
-def _run_on_cluster(cell: Cell, file: IO[str]) -> int:
-    """In a process of its own: a cluster's workers may have several threads, and no right to start data workers."""
+def _run_in_own_process(cell: Cell, file: IO[str]) -> int:
+    """So for a cluster, too: its workers may have several threads, and no right to start data workers."""
+    from joblib.externals.loky.backend.utils import kill_process_tree
+
     words = [sys.executable, "-m", cell.module, *cell.words]
-    return subprocess.run(words, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode
+    process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    try:
+        return process.wait()
+    except BaseException:
+        process.join = process.wait  # loky's processes have that name for it
+        kill_process_tree(process)  # with those of its devices
+        raise
 
 
 @cache  # once for a process, before it computes anything
@@ -267,12 +366,23 @@ def _take_a_gpu() -> None:
     number = re.fullmatch(r"LokyProcess-(\d+)", multiprocessing.current_process().name)
     if number is None:
         return
-    import torch
-
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = named.split(",") if named else [str(gpu) for gpu in range(torch.cuda.device_count())]
+    gpus = named.split(",") if named else [str(gpu) for gpu in range(_gpus())]
     if len(gpus) > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(number[1]) % len(gpus)]
+
+
+@contextlib.contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM, as of a job whose time is up, ends a sweep as Ctrl-C does; by itself it would let the runs go on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from data_prep.sound_store import SoundStore
 from pcrq.errors import InputError
 from projects.audio.encoder_checkpoint import UNTRAINED
-from projects.sweep import Cell, Encoder, claim, refuse_equal_names, run_encoders
+from projects.sweep import Cell, Encoder, claim, refuse_equal_names, refuse_repetitions, run_encoders
 from projects.training_cli import read_configuration
 
 _log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def audio_sweep(
         jobs: runs at once.
         scheduler: run on a cluster instead, dask://HOST:PORT or ray://HOST:PORT (docs/clusters.md).
         keep_checkpoints: keep the encoders, not just their results.
-        list_only: print the commands of the missing runs, a line each, and run nothing.
+        list_only: print the commands of the missing runs, a line for every encoder, and run nothing.
 
     Returns:
         A line for every run that failed.
@@ -117,8 +117,7 @@ def _settings(
 ) -> dict:
     """What all runs of a sweep have in common; looks into every file before anything is run."""
     refuse_equal_names(variants=variants, tasks=tasks)
-    if not seeds:
-        raise InputError("seeds: name at least one")
+    refuse_repetitions(seeds=seeds)
     if UNTRAINED in [path.stem for path in variants]:
         raise InputError(f"variants: {UNTRAINED} is what the folder of random encoders is called; rename the file")
     settings = {"options": list(options), "evaluation_options": list(evaluation_options)}

@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from pcrq.errors import InputError
-from projects.sweep import Cell, Encoder, claim, refuse_equal_names, run_encoders
+from projects.sweep import Cell, Encoder, claim, refuse_equal_names, refuse_repetitions, run_encoders
 from projects.training_cli import read_configuration
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def image_sweep(
         jobs: runs at once.
         scheduler: run on a cluster instead, dask://HOST:PORT or ray://HOST:PORT (docs/clusters.md).
         keep_checkpoints: keep the encoders, not just their results.
-        list_only: print the commands of the missing runs, a line each, and run nothing.
+        list_only: print the commands of the missing runs, a line for every encoder, and run nothing.
 
     Returns:
         A line for every run that failed.
@@ -102,8 +102,7 @@ def _settings(
 ) -> dict:
     """What all runs of a sweep have in common; looks into every file before anything is run."""
     refuse_equal_names(pretrain=pretrain, variants=variants)
-    if not seeds:
-        raise InputError("seeds: name at least one")
+    refuse_repetitions(seeds=seeds)
     settings = {"options": list(options), "probe_options": list(probe_options)}
     for path in (*pretrain, *variants, probe):
         settings[f"configuration {path.stem}"] = read_configuration(path, "fit")

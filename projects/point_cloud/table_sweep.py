@@ -14,7 +14,7 @@ from octree.pretrained import load_pretrained
 from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
 from projects.point_cloud.labelled_data import category_parts
-from projects.sweep import Cell, claim, print_commands, run_cells
+from projects.sweep import Cell, claim, print_commands, refuse_repetitions, run_cells
 from projects.training_cli import read_configuration
 
 RATIOS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
@@ -118,6 +118,7 @@ def segment_sweep(
     unknown = [name for name in categories or [] if name not in known]
     if unknown:
         raise InputError(f"{store}: no parts of a category {unknown[0]!r}; choose among {', '.join(known)}")
+    refuse_repetitions(categories=categories or known)
     settings = _settings(store, protocols, pretrained, seeds, options)
     rows = list(_rows(protocols, pretrained, seeds))
     module, cells = "projects.point_cloud.segment", []
@@ -146,8 +147,7 @@ def _check(
     for ratio in ratios:
         if not 0 < ratio <= 1:
             raise InputError(f"ratio {ratio}: choose a number above 0 and up to 1")
-    if not ratios or not seeds:
-        raise InputError("ratios and seeds: name at least one of each")
+    refuse_repetitions(ratios=ratios, seeds=seeds)
     folders = [_folder_name(arm) for arm in pretrained]
     if "" in folders or len(set(folders)) < len(folders):
         raise InputError(
@@ -222,7 +222,7 @@ def _run(
 ) -> list[str]:
     claim(out, settings)
     if list_only:
-        print_commands(cells)
+        print_commands([[cell] for cell in cells])
         return []
     shared = [out, *files]
     failures = run_cells(cells, jobs=jobs, scheduler=scheduler, shared=shared, keep_checkpoints=keep_checkpoints)

@@ -2,9 +2,12 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -96,6 +99,39 @@ def test_processes_are_spread_over_the_gpus(monkeypatch):
     sweep._take_a_gpu.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("words", "gpus", "alone"),
+    [
+        (["--config=one.yaml"], 8, True),
+        (["--config=one.yaml", "--trainer.devices=2"], 0, False),
+        (["--config=one.yaml", "--trainer.devices", "2"], 0, False),
+        (["--config=one.yaml", "--trainer={devices: 2}"], 0, False),
+        (["--trainer.devices=2", "--config=one.yaml"], 0, True),  # the later word counts
+        (["--config", "eight.yaml"], 8, False),
+        (["--config=eight.yaml", "--config=one.yaml"], 8, True),
+        (["--config=one.yaml", "--config=eight.yaml"], 8, False),
+        (["--config=eight.yaml", "--trainer.devices=1"], 8, True),
+        (["--config=neither.yaml"], 8, False),  # Lightning takes all
+        (["--config=neither.yaml"], 1, True),
+        (["--config=neither.yaml", "--trainer.accelerator=cpu"], 8, True),
+        (["--config=one.yaml", "--trainer.devices=auto"], 8, False),
+        (["--config=one.yaml", "--trainer.devices=-1"], 8, False),
+        (["--config=one.yaml", "--trainer.max_epochs=["], 8, True),
+    ],
+)
+def test_runs_on_one_device_stay_in_the_process(words, gpus, alone, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, devices in {"one": {"devices": 1}, "eight": {"devices": 8, "strategy": "ddp"}, "neither": {}}.items():
+        Path(f"{name}.yaml").write_text(yaml.safe_dump({"trainer": {"max_epochs": 1, **devices}}))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    places = []
+    monkeypatch.setattr(sweep, "_run_in_own_process", lambda *_: places.append("apart") or 0)
+    monkeypatch.setattr(sweep.importlib, "import_module", lambda _: places.append("here") or SimpleNamespace(main=len))
+    with (tmp_path / "log.txt").open("w") as file:
+        sweep._run_here(sweep.Cell(tmp_path, "some.module", ("fit", *words), (), 1), file)
+    assert places == ["here" if alone else "apart"]
+
+
 def test_a_segmentation_table_has_a_network_per_category(table, tmp_path):
     assert segment([*table, "--ratios=[1.0]", "--seeds=[0]"]) == 0
     rows = [("ft", "Ours"), ("scratch", "scratch")]
@@ -143,6 +179,52 @@ def test_an_interrupted_sweep_goes_on(table, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--jobs=1"],
+        ["--jobs=2"],
+        pytest.param(
+            ["--options=['--trainer.devices=2', '--trainer.strategy=ddp', '--model.schedule.iterations=1000000']"],
+            marks=pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="needs gloo"),
+        ),
+    ],
+    ids=["one", "two at once", "on two devices"],
+)
+def test_sigterm_ends_a_sweep_with_all_its_processes(table, tmp_path, words):
+    command = [sys.executable, "-m", "projects.point_cloud.classify", *table, "--ratios=[1.0]", "--seeds=[0]"]
+    command += ["--options=['--model.schedule.iterations=1000000']", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    expected = 2 if "--jobs=2" in words else 1
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        wait_until(lambda: len(list((tmp_path / "out").rglob("config.yaml"))) == expected)
+        process.terminate()
+        assert "interrupted; " in process.communicate(timeout=60)[1] and process.returncode == 130
+        wait_until(lambda: not is_alive(process.pid))
+    finally:
+        if is_alive(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert len(list((tmp_path / "out").rglob("log.txt"))) == expected
+
+
+def wait_until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def is_alive(group):
+    """Whether a group of processes has any."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
 def test_the_listed_commands_are_the_cells(table, tmp_path, capsys):
     assert classify([*table, "--ratios=[1.0]", "--seeds=[0]", "--list_only=true"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -181,6 +263,10 @@ def test_every_seed_can_have_its_own_pretraining(table, pretrained_path, tmp_pat
         (["--ratios=[0]"], "ratio 0"),
         (["--seeds=[]"], "seeds"),
         (["--jobs=0"], "jobs"),
+        (["--seeds=[0,1,0]"], "seeds [0, 1, 0]"),
+        (["--ratios=[0.1,1,1.0]"], "ratios [0.1, 1.0, 1.0]"),
+        (["--options=['--trainer.num_nodes=2']"], "--list_only true"),
+        (["--options=['--trainer.devices=4', '--trainer.accelerator=gpu']", "--jobs=2"], "every run gets one GPU"),
         (["--protocols.lin=nowhere.yaml"], "nowhere.yaml"),
         (["--protocols.probe=nowhere.yaml"], "protocols"),
         (["--pretrained.Ours=nowhere.ckpt"], "nowhere.ckpt"),
@@ -190,7 +276,8 @@ def test_every_seed_can_have_its_own_pretraining(table, pretrained_path, tmp_pat
         ([f"--protocols.lin={CONFIGS / 'modelnet40.yaml'}"], "a configuration for 'fit', not for 'lin'"),
     ],
 )
-def test_bad_options_are_named_before_anything_runs(table, tmp_path, capsys, options, word):
+def test_bad_options_are_named_before_anything_runs(table, tmp_path, capsys, monkeypatch, options, word):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     try:
         status = classify([*table, *options])
     except SystemExit as stop:

@@ -64,16 +64,27 @@ def test_a_table_grows_by_seeds_and_every_seed_has_encoders_of_its_own(table, tm
 
 def test_the_listed_commands_are_the_runs(table, tmp_path, capsys):
     assert main([*table, "--list_only=true"]) == 0
-    lines = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
-    assert [words[3] for words in lines] == ["fit", "fit", "evaluate", "evaluate", "evaluate"]
+    lines = [[shlex.split(run) for run in line.split(" && ")] for line in capsys.readouterr().out.splitlines()]
+    assert [[words[3] for words in line] for line in lines] == [["fit", "evaluate"], ["fit", "evaluate"], ["evaluate"]]
     assert not list((tmp_path / "out").rglob("results.json"))
-    for words in lines:
+    for words in (words for line in lines for words in line):
         assert words[:3] == ["python", "-m", "projects.audio.pretrain"]
         assert main(words[3:]) == 0
     capsys.readouterr()
     assert len(recorded(tmp_path / "out")) == 3
     assert main([*table, "--list_only=true"]) == 0
     assert capsys.readouterr().out == ""
+    assert main(table) == 0
+    assert len(list((tmp_path / "out").rglob("*.ckpt"))) == 2  # a sweep removes only those of runs that it finishes
+
+
+def test_all_evaluations_of_an_encoder_follow_its_pretraining(table, sounds, tmp_path, capsys):
+    other = tmp_path / "other.h5"
+    other.symlink_to(sounds)
+    assert main([*table, f"--tasks={json.dumps([str(sounds), str(other)])}", "--list_only=true"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    kinds = [[shlex.split(run)[3] for run in line.split(" && ")] for line in lines]
+    assert kinds == [["fit", "evaluate", "evaluate"]] * 2 + [["evaluate", "evaluate"]]
 
 
 def test_a_pretraining_that_fails_is_named_and_the_others_are_evaluated(table, tmp_path, monkeypatch, capsys):
@@ -116,6 +127,7 @@ def test_tables_name_configurations_that_exist_and_the_papers_arms(name):
     ("options", "word"),
     [
         (["--seeds=[]"], "seeds: name at least one"),
+        (["--seeds=[0,0]"], "seeds [0, 0]: a value is named twice"),
         (["--tasks=[]"], "tasks: name at least one file"),
         (["--tasks=[nowhere.h5]"], "nowhere.h5: no such file"),
         (["--tasks=[a/x.h5, b/x.h5]"], "two files have one name"),
