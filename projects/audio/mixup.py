@@ -32,7 +32,8 @@ class MixupMemory(nn.Module):
     """The latest samples, to mix others with.
 
     They are part of the state dict, so that a resumed run mixes as it would have done: 50 MB for 2048 samples. With
-    several processes under DDP, which hands on the buffers of the first one, all of them draw from its samples.
+    several processes each remembers and draws its own samples, and a checkpoint holds those of the first one: after
+    resuming, all processes draw from what the first had seen, until samples of their own have taken its place.
 
     Args:
         samples: how many are kept.

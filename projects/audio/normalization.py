@@ -67,11 +67,14 @@ def log_mel_statistics(batches: Iterable[Tensor]) -> LogMelStatistics:
 class PreNormalize(nn.Module):
     """Normalise by the statistics of a data set, as training and evaluation do before all else.
 
+    Args:
+        statistics: of the data set; None where they are set before the first call.
+
     Shape:
         any shape, floating point -> the same.
     """
 
-    def __init__(self, statistics: LogMelStatistics):
+    def __init__(self, statistics: LogMelStatistics | None):
         super().__init__()
         self.statistics = statistics
 
@@ -81,7 +84,7 @@ class PreNormalize(nn.Module):
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the parentheses."""
-        return f"mean={self.statistics.mean}, std={self.statistics.std}"
+        return f"{self.statistics}"
 
 
 def normalize_batch(views: Tensor) -> Tensor:

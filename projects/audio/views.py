@@ -20,7 +20,7 @@ class AudioViews(nn.Module):
 
     Args:
         augmentation: tells the steps in the middle.
-        statistics: of the data set.
+        statistics: of the data set; None where ``pre_normalize.statistics`` is set before the first call.
         size: frequencies and frames of a sample.
 
     Shape:
@@ -32,7 +32,9 @@ class AudioViews(nn.Module):
     Source: nttcslab/byol-a, train.py; section 5.3.
     """
 
-    def __init__(self, augmentation: Augmentation, statistics: LogMelStatistics, size: tuple[int, int] = (64, 96)):
+    def __init__(
+        self, augmentation: Augmentation, statistics: LogMelStatistics | None, size: tuple[int, int] = (64, 96)
+    ):
         super().__init__()
         self.augmentation, self.size = augmentation, size
         self.pre_normalize = PreNormalize(statistics)

@@ -32,7 +32,11 @@ class BYOLA(pl.LightningModule):
     """BYOL around AudioNTT2020, by Adam at a constant rate, the target network at a constant momentum.
 
     Spectrograms and views are made on the device for the whole batch. They are normalised by the statistics of one
-    random segment of every sound (of 10,000 where there are more), measured before the first step.
+    random segment of every sound (of 10,000 where there are more), measured before the first step or brought by the
+    checkpoint that a run goes on from.
+
+    With several processes, each keeps a memory of mixup of its own (see
+    :class:`~projects.audio.mixup.MixupMemory`).
 
     Args:
         augmentation: how the two views of a segment are made.
@@ -42,7 +46,8 @@ class BYOLA(pl.LightningModule):
         out: size of projections and predictions.
         learning_rate: of Adam.
         momentum: of the target network.
-        seed: draws weights, views and dropout; a step's draw depends on the seed, the step and the process alone.
+        seed: draws views and dropout; a step's draw depends on the seed, the step and the process alone. Weights are
+            drawn here by torch's global generator, which the command line seeds with the same number before.
 
     Raises:
         InputError: a number is out of range.
@@ -69,16 +74,19 @@ class BYOLA(pl.LightningModule):
         network = BYOL(AudioNTT2020(dimension, channels=channels), dimension, hidden, out)
         self.framework = network.to(memory_format=torch.channels_last)  # 1.7 times as fast on CPUs
         self.log_mel = LogMel()
+        self.views = AudioViews(augmentation, None)
+        own = [name for name, _ in self.named_buffers() if name.startswith(("views.", "log_mel."))]
+        self._ddp_params_and_buffers_to_ignore = own  # DDP would send 50 MB of mixup around before every step
 
-    def setup(self, stage: str) -> None:
-        """Measure the sounds that are known now."""
-        if hasattr(self, "views"):
+    def on_fit_start(self) -> None:
+        """Measure the sounds, where no checkpoint told what is known of them."""
+        if self.statistics is not None:
             return
         data = self.trainer.datamodule
-        statistics = waveform_statistics(data.samples, workers=data.workers)
+        statistics = waveform_statistics(data.samples, self.device, data.workers)
         if self.trainer.is_global_zero:
             _log.info("log-mel spectrograms: mean %.3f, deviation %.3f", statistics.mean, statistics.std)
-        self.views = AudioViews(self.augmentation, statistics)
+        self.views.pre_normalize.statistics = statistics
 
     @property
     def encoder(self) -> AudioNTT2020:
@@ -86,8 +94,8 @@ class BYOLA(pl.LightningModule):
         return self.framework.encoder
 
     @property
-    def statistics(self) -> LogMelStatistics:
-        """What spectrograms are normalised by."""
+    def statistics(self) -> LogMelStatistics | None:
+        """What spectrograms are normalised by; None before it is known."""
         return self.views.pre_normalize.statistics
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:

@@ -105,13 +105,19 @@ def test_a_resumed_run_equals_an_uninterrupted_one(sounds, tmp_path, stop):
     assert values[0] == values[1] and len(values[0]) == 1
 
 
-def test_a_resumed_run_keeps_the_statistics_of_its_first_start(sounds, tmp_path):
+def test_a_resumed_run_keeps_the_statistics_of_its_first_start_and_measures_none(sounds, tmp_path, monkeypatch):
+    from projects.audio.pretrain import module
+
+    measured, original = [], module.waveform_statistics
+    monkeypatch.setattr(module, "waveform_statistics", lambda *a: measured.append(a[1]) or original(*a))
     fit(sounds, tmp_path, "--trainer.max_epochs=2", f"--trainer.max_steps={STEPS}")
+    assert measured == [torch.device("cpu")]  # that of the training
     checkpoint = saved(tmp_path)
     checkpoint[KEY]["statistics"]["mean"] += 0.25  # as another machine may measure in its last digits
     torch.save(checkpoint, tmp_path / "checkpoints/last.ckpt")
     fit(sounds, tmp_path, "--trainer.max_epochs=2", "--ckpt_path=last")
     assert saved(tmp_path)[KEY]["statistics"] == checkpoint[KEY]["statistics"]
+    assert len(measured) == 1
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +284,7 @@ from projects.audio.pretrain.module import BYOLA
 
 def keep(self):
     path = os.path.join(os.environ["RANK_FOLDER"], f"rank{self.global_rank}.pt")
-    torch.save(dict(self.named_parameters()), path)
+    torch.save({**dict(self.named_parameters()), "memory": self.views.mixup.memory.samples}, path)
 
 BYOLA.on_train_end = keep
 raise SystemExit(main())
@@ -287,7 +293,7 @@ raise SystemExit(main())
 
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="needs gloo")
-def test_two_processes_end_with_equal_networks_and_targets(sounds, tmp_path):
+def test_two_processes_end_with_equal_networks_and_targets_and_memories_of_their_own(sounds, tmp_path):
     script = tmp_path / "two.py"
     script.write_text(TWO_PROCESSES)
     options = ["fit", f"--data.store={sounds}", *SMALL, *MIXUP, "--trainer.max_epochs=2"]
@@ -300,6 +306,9 @@ def test_two_processes_end_with_equal_networks_and_targets(sounds, tmp_path):
     assert ended.stderr.count("everything goes to") == ended.stderr.count("recorded in") == 1
     ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
     assert "framework.target_encoder.fc.0.weight" in ranks[0]
+    memories = [rank.pop("memory") for rank in ranks]  # of six samples: two and four of the last two steps
+    assert not any(torch.equal(first, second) for first in memories[0] for second in memories[1])
+    assert torch.equal(memories[0], saved(tmp_path / "run")["state_dict"]["views.mixup.memory.samples"])
     for name in ranks[0]:
         assert torch.equal(ranks[0][name], ranks[1][name]), name
     assert saved(tmp_path / "run")["global_step"] == 2 * 2  # sixteen sounds, two processes with four each
