@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from jsonargparse import ArgumentError, ArgumentParser
+
 from data_prep.sound_store import SoundStore
 from pcrq.errors import InputError
 from projects.audio.encoder_checkpoint import UNTRAINED
+from projects.audio.linear_evaluation.evaluate import evaluate
 from projects.sweep import Cell, Encoder, claim, refuse_equal_names, refuse_repetitions, run_encoders
 from projects.training_cli import read_configuration
 
@@ -36,8 +39,8 @@ def audio_sweep(
     Args:
         pretrain: configuration of fit.
         variants: configurations that are laid over it: arms.
-        evaluation: configuration of evaluate; every encoder is evaluated once on every task.
-        tasks: sound stores to evaluate on; their files have different names.
+        evaluation: configuration of evaluate, by which every encoder is evaluated on every task.
+        tasks: sound stores to evaluate on; their files have different names. Others can follow later.
         seeds: draws of weights, orders, views and linear layers.
         scratch: evaluate random encoders, too; the configuration of evaluate tells their dimension.
         out: folder of the sweep.
@@ -45,7 +48,7 @@ def audio_sweep(
         evaluation_options: further options of every evaluation.
         jobs: runs at once.
         scheduler: run on a cluster instead, dask://HOST:PORT or ray://HOST:PORT (docs/clusters.md).
-        keep_checkpoints: keep the encoders, not just their results.
+        keep_checkpoints: keep the encoders, not just their results; without, a later task trains them again.
         list_only: print the commands of the missing runs, a line for every encoder, and run nothing.
 
     Returns:
@@ -54,13 +57,15 @@ def audio_sweep(
     Raises:
         InputError: the options contradict each other, or a file cannot be used.
     """
-    claim(out, _settings(pretrain, variants, evaluation, tasks, seeds, options, evaluation_options))
+    settings = _settings(pretrain, variants, evaluation, tasks, seeds, options, evaluation_options)
+    repeats = _repeats(evaluation, evaluation_options)
+    claim(out, settings)
     runs = [_Run(variant, seed, out.absolute()) for variant, seed in product(variants, seeds)]
     runs += [_Run(None, seed, out.absolute()) for seed in seeds if scratch]
     encoders = [
         Encoder(
             None if run.variant is None else run.pretraining(pretrain, options),
-            tuple(run.evaluation(evaluation, task, evaluation_options) for task in tasks),
+            tuple(run.evaluation(evaluation, task, evaluation_options, repeats) for task in tasks),
         )
         for run in runs
     ]
@@ -78,6 +83,13 @@ def audio_sweep(
     return failures
 
 
+class _Pretraining(Cell):
+    @property
+    def is_recorded(self) -> bool:
+        """Made again for tasks that follow after its checkpoints went."""
+        return super().is_recorded and (self.folder / "checkpoints" / "last.ckpt").exists()
+
+
 @dataclass(frozen=True)
 class _Run:
     """An encoder: what is laid over the configuration, None for a random one, and a seed."""
@@ -91,16 +103,17 @@ class _Run:
         return self.out / (UNTRAINED if self.variant is None else self.variant.stem) / f"seed{self.seed}"
 
     def pretraining(self, configuration: Path, options: list[str]) -> Cell:
-        """Done when it has a results file, be there something in it or not."""
+        """Done when it has a results file, be there something in it or not, and the encoder is there."""
         words = [f"--config={configuration.absolute()}", f"--config={self.variant.absolute()}", *options]
         words += [f"--run_dir={self.folder}", f"--seed_everything={self.seed}", "--ckpt_path=last"]
         words += ["--trainer.enable_progress_bar=false"]
-        return Cell(self.folder, "projects.audio.pretrain", ("fit", *words), (), 1)
+        return _Pretraining(self.folder, "projects.audio.pretrain", ("fit", *words), (), 1)
 
-    def evaluation(self, configuration: Path, task: Path, options: list[str]) -> Cell:
+    def evaluation(self, configuration: Path, task: Path, options: list[str], repeats: int) -> Cell:
+        """Done when it has a record, as all its repeats are recorded at once; no other encoder's have their seeds."""
         folder = self.folder / task.stem
         words = [f"--config={configuration.absolute()}", f"--store={task.absolute()}", *options]
-        words += [f"--run_dir={folder}", f"--seed={self.seed}", "--repeats=1"]
+        words += [f"--run_dir={folder}", f"--seed={self.seed * repeats}"]
         if self.variant is not None:
             words.append(f"--checkpoint={self.folder / 'checkpoints' / 'last.ckpt'}")
         return Cell(folder, "projects.audio.pretrain", ("evaluate", *words), (1.0,), len(SoundStore(task)))
@@ -124,5 +137,16 @@ def _settings(
     for path in (pretrain, *variants):
         settings[f"configuration {path.stem}"] = read_configuration(path, "fit")
     settings["configuration of the evaluation"] = read_configuration(evaluation, "evaluate")
-    settings["tasks"] = {path.stem: SoundStore(path).digest for path in tasks}
+    settings.update({f"task {path.stem}": SoundStore(path).digest for path in tasks})
     return settings
+
+
+def _repeats(configuration: Path, options: list[str]) -> int:
+    """How often an evaluation trains its layer, as its command line will understand the words."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_function_arguments(evaluate)
+    try:
+        return parser.parse_args([f"--config={configuration}", "--store=any", *options]).repeats
+    except ArgumentError as error:
+        raise InputError(f"evaluation {configuration}, evaluation_options {options}: {error}") from error

@@ -62,6 +62,48 @@ def test_a_table_grows_by_seeds_and_every_seed_has_encoders_of_its_own(table, tm
     assert {path.parent.parent.name for path in (tmp_path / "out").rglob("*.ckpt")} == {"seed0"}
 
 
+def test_repeats_are_recorded_under_seeds_that_no_other_encoder_has(table, tmp_path, capsys):
+    """Of a configuration, unless an option says otherwise; the report counts all of them."""
+    configuration = tmp_path / "thrice.yaml"
+    configuration.write_text((CONFIGS / "tiny_evaluation.yaml").read_text().replace("repeats: 1", "repeats: 3"))
+    variants = f"--variants={json.dumps([str(CONFIGS / 'arms/rrc_rq.yaml')])}"
+    words = [*table, variants, f"--evaluation={configuration}", "--seeds=[0,1]"]
+    assert main([*words, "--scratch=false"]) == 0
+    records = [record for file in (tmp_path / "out").rglob("results.json") for record in read_records(file)]
+    seeds = {(record.config["pretraining"]["seed"], record.seed) for record in records}
+    assert seeds == {(0, 0), (0, 1), (0, 2), (1, 3), (1, 4), (1, 5)} and len(records) == 6
+    assert pcrq(["report", str(tmp_path / "out")]) == 0
+    out = capsys.readouterr().out
+    assert "(6) |" in out and "none of them is counted" not in out
+    options = json.dumps(["--seconds=1.0", "--dimension=16", "--epochs=1", "--repeats=2"])
+    again = [*words, f"--evaluation_options={options}", f"--out={tmp_path / 'again'}", "--list_only=true"]
+    assert main(again) == 0
+    lines = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
+    chosen = [[word for word in words if word.startswith(("--repeats", "--seed="))] for words in lines]
+    assert [words for words in chosen if words] == [["--repeats=2", f"--seed={seed}"] for seed in (0, 2, 0, 2)]
+
+
+def test_an_interrupted_evaluation_is_not_taken_for_done(table, tmp_path, monkeypatch):
+    from projects.audio.linear_evaluation import evaluate
+
+    original, trained = evaluate.train_classifier, []
+
+    def interrupted(*arguments):
+        if len(trained) == 1:
+            raise KeyboardInterrupt
+        trained.append(original(*arguments))
+        return trained[-1]
+
+    options = json.dumps(["--seconds=1.0", "--dimension=16", "--epochs=3", "--repeats=2"])
+    table = [*table, f"--evaluation_options={options}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "train_classifier", interrupted)
+        assert main(table) == 130
+    assert len(trained) == 1 and main(table) == 0
+    expected = [(arm, "linear evaluation", seed) for arm in ("RRC+Mixup", "RRC+RQ", "scratch") for seed in (0, 1)]
+    assert recorded(tmp_path / "out") == expected
+
+
 def test_the_listed_commands_are_the_runs(table, tmp_path, capsys):
     assert main([*table, "--list_only=true"]) == 0
     lines = [[shlex.split(run) for run in line.split(" && ")] for line in capsys.readouterr().out.splitlines()]
@@ -136,6 +178,8 @@ def test_tables_name_configurations_that_exist_and_the_papers_arms(name):
         ([f"--pretrain={CONFIGS / 'tiny_evaluation.yaml'}"], "a configuration for 'evaluate', not for 'fit'"),
         ([f"--evaluation={CONFIGS / 'tiny.yaml'}"], "a configuration for 'fit', not for 'evaluate'"),
         (["--jobs=0"], "jobs 0"),
+        (["--evaluation_options=['--rounds=3']"], "--rounds=3"),
+        (["--evaluation_options=['--repeats=x']"], "repeats"),
     ],
 )
 def test_bad_options_are_named_before_anything_runs(table, tmp_path, capsys, options, word):
@@ -151,6 +195,16 @@ def test_bad_options_are_named_before_anything_runs(table, tmp_path, capsys, opt
 
 def test_other_settings_in_the_same_folder_are_refused(table, tmp_path, capsys, write_sounds):
     assert main([*table, "--list_only=true"]) == 0
-    other = write_sounds(tmp_path / "other.h5", ["train", "train", "test"] * 2)
+    (tmp_path / "elsewhere").mkdir()
+    other = write_sounds(tmp_path / "elsewhere/sounds.h5", ["train", "train", "test"] * 2)
     assert main([*table, f"--tasks={json.dumps([str(other)])}"]) == 2
-    assert "another tasks" in capsys.readouterr().err
+    assert "another task sounds" in capsys.readouterr().err
+
+
+def test_a_table_grows_by_tasks(table, sounds, tmp_path, capsys, write_sounds):
+    assert main(table) == 0
+    other = write_sounds(tmp_path / "other.h5", ["train"] * 8 + ["test"] * 4)
+    assert main([*table, f"--tasks={json.dumps([str(sounds), str(other)])}"]) == 0
+    records = [record for file in (tmp_path / "out").rglob("results.json") for record in read_records(file)]
+    told = sorted((record.arm, record.config["task"]) for record in records)
+    assert told == [(arm, task) for arm in ("RRC+Mixup", "RRC+RQ", "scratch") for task in ("other.h5", "sounds.h5")]
