@@ -14,7 +14,7 @@ from pcrq.errors import InputError
 from projects.audio.augmentation import Augmentation
 from projects.audio.normalization import LogMelStatistics
 from projects.audio.ntt import AudioNTT2020
-from projects.audio.published_weights import load_published
+from projects.audio.published_weights import published_encoder
 
 KEY = "audio_encoder"
 """The entry of a checkpoint that tells its encoder."""
@@ -73,13 +73,25 @@ def load_encoder(path: str | Path) -> LoadedEncoder:
     Raises:
         InputError: the file is no checkpoint, or has another network.
     """
-    checkpoint = load_checkpoint(path)
+    return encoder_of(load_checkpoint(path), path)
+
+
+def encoder_of(checkpoint: Mapping[str, Any], path: str | Path) -> LoadedEncoder:
+    """The encoder of a checkpoint that is loaded already.
+
+    Args:
+        checkpoint: what :func:`octree.checkpoint.load_checkpoint` gives.
+        path: the file it is from, whose name tells published weights.
+
+    Raises:
+        InputError: as :func:`load_encoder`.
+    """
     if KEY not in checkpoint:
         if "state_dict" in checkpoint:
             raise InputError(f"{path}: a checkpoint, but not of sounds; name one of projects.audio.pretrain")
         arm = "BYOL-A" if Path(path).name.startswith(_PUBLISHED) else ""
         pretraining = {"weights of": Path(path).name} if arm else {}
-        return LoadedEncoder(load_published(path), pretraining=pretraining, arm=arm)
+        return LoadedEncoder(published_encoder(checkpoint, path), pretraining=pretraining, arm=arm)
     try:
         told, state = checkpoint[KEY], checkpoint["state_dict"]
         statistics, pretraining = LogMelStatistics(**told["statistics"]), dict(told["pretraining"])

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from pcrq.errors import InputError
+from projects.audio.encoder_checkpoint import load_encoder
 from projects.audio.ntt import AudioNTT2020
-from projects.audio.published_weights import load_published
 
 
 def published_weights(dimension: int, mels: int = 64, seed: int = 0) -> OrderedDict[str, Tensor]:
@@ -67,7 +67,7 @@ def embed(weights: dict[str, Tensor], log_mel: Tensor) -> Tensor:
 def test_published_weights_give_the_embedding_of_their_description(tmp_path, dimension, mels, frames):
     weights = published_weights(dimension, mels)
     torch.save(weights, tmp_path / "AudioNTT2020.pth")
-    encoder = load_published(tmp_path / "AudioNTT2020.pth")
+    encoder = load_encoder(tmp_path / "AudioNTT2020.pth").network
     log_mel = torch.randn(2, 1, mels, frames, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         embedding = encoder(log_mel)
@@ -114,6 +114,14 @@ def test_sizes_that_are_too_small():
         AudioNTT2020(8, 7)
 
 
+def test_a_file_of_weights_is_read_once(tmp_path, monkeypatch):
+    torch.save(published_weights(16), tmp_path / "weights.pth")
+    read, original = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **options: read.append(a) or original(*a, **options))
+    load_encoder(tmp_path / "weights.pth")
+    assert len(read) == 1
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
@@ -142,6 +150,10 @@ def write_checkpoint(path: Path) -> None:
     torch.save({"state_dict": {}, "epoch": 3}, path)
 
 
+def write_numbers(path: Path) -> None:
+    torch.save({**published_weights(16), "epoch": 3}, path)
+
+
 def write_other_network(path: Path) -> None:
     torch.save(nn.Linear(3, 4).state_dict(), path)
 
@@ -161,25 +173,26 @@ def write_with_another_block(path: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (lambda path: None, "no such file"),
-        (Path.mkdir, "no such file"),
-        (Path.touch, "not a file of weights"),
-        (lambda path: path.write_text("weights"), "not a file of weights"),
-        (write_objects, "objects other than tensors, which could run code; it is not loaded"),
-        (write_old_format, "not loaded|not a file of weights"),
+        (lambda path: None, "no such checkpoint file"),
+        (Path.mkdir, "no such checkpoint file"),
+        (Path.touch, "not a checkpoint"),
+        (lambda path: path.write_text("weights"), "not a checkpoint"),
+        (write_objects, "objects other than tensors and plain values, which could run code; it is not loaded"),
+        (write_old_format, "not loaded|not a checkpoint"),
         (write_truncated, "cut short or damaged"),
-        (write_list, "not a file of weights alone"),
-        (write_checkpoint, "not a file of weights alone"),
-        (write_other_network, "not the weights of an AudioNTT2020;"),
-        (write_another_layer, "AudioNTT2020, features.4.weight is of another shape"),
-        (write_without_a_layer, "AudioNTT2020, fc.3.bias is missing"),
-        (write_with_another_block, "AudioNTT2020, features.12.weight is unexpected"),
+        (write_list, "not a training checkpoint"),
+        (write_checkpoint, "a checkpoint, but not of sounds"),
+        (write_numbers, "not a file of weights alone; name an .*nttcslab/byol-a"),
+        (write_other_network, "not the weights of an AudioNTT2020; name an .*nttcslab/byol-a"),
+        (write_another_layer, "AudioNTT2020, features.4.weight is of another shape; name an .*nttcslab/byol-a"),
+        (write_without_a_layer, "AudioNTT2020, fc.3.bias is missing; name an .*nttcslab/byol-a"),
+        (write_with_another_block, "AudioNTT2020, features.12.weight is unexpected; name an .*nttcslab/byol-a"),
     ],
 )
 def test_foreign_files_are_one_line_that_names_them(tmp_path, write, message):
     path = tmp_path / "weights.pth"
     write(path)
     with pytest.raises(InputError, match=message) as caught:
-        load_published(path)
+        load_encoder(path)
     text = str(caught.value)
-    assert text.startswith(f"{path}: ") and "\n" not in text and "nttcslab/byol-a" in text
+    assert text.startswith(f"{path}: ") and "\n" not in text
