@@ -13,7 +13,8 @@ from data_prep.sound_store import SoundStore
 from pcrq.errors import InputError
 from projects.audio.encoder_checkpoint import UNTRAINED
 from projects.audio.linear_evaluation.evaluate import evaluate
-from projects.sweep import Cell, Encoder, claim, refuse_equal_names, refuse_repetitions, run_encoders
+from projects.sweep import Encoder, claim, refuse_equal_names, refuse_repetitions, run_encoders
+from projects.sweep_cell import Cell
 from projects.training_cli import read_configuration
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from itertools import product
 from pathlib import Path
 
 from pcrq.errors import InputError
-from projects.sweep import Cell, Encoder, claim, refuse_equal_names, refuse_repetitions, run_encoders
+from projects.sweep import Encoder, claim, refuse_equal_names, refuse_repetitions, run_encoders
+from projects.sweep_cell import Cell
 from projects.training_cli import read_configuration
 
 _log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from octree.pretrained import load_pretrained
 from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
 from projects.point_cloud.labelled_data import category_parts
-from projects.sweep import Cell, claim, print_commands, refuse_repetitions, run_cells
+from projects.sweep import claim, print_commands, refuse_repetitions, run_cells
+from projects.sweep_cell import Cell
 from projects.training_cli import read_configuration
 
 RATIOS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]

@@ -16,7 +16,7 @@ import yaml
 from octree.checkpoint import describe
 from octree.midnet import MIDNet, MIDNetConfig
 from octree.shape_store import ShapeStoreWriter
-from projects import sweep
+from projects import sweep, sweep_cell
 from projects.point_cloud.classify.cli import main as classify
 from projects.point_cloud.segment.cli import main as segment
 from projects.run_record import read_records
@@ -63,7 +63,7 @@ def test_what_is_recorded_is_not_run_again_and_a_table_can_grow(table, tmp_path,
     classify(table)
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("results.json")}
     ran = []
-    monkeypatch.setattr(sweep, "_run_cell", lambda cell, *_: ran.append(cell.folder) or "not run")
+    monkeypatch.setattr(sweep, "run_cell", lambda cell, *_: ran.append(cell.folder) or "not run")
     assert classify(table) == 0 and not ran
     assert classify([*table, "--seeds=[0,1,2]"]) == 1
     assert len(ran) == 4 and all(folder.name == "seed2" for folder in ran)
@@ -91,12 +91,12 @@ def test_two_at_once_train_the_same_networks_as_one_after_the_other(table, tmp_p
 def test_processes_are_spread_over_the_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     for name, visible, gpu in (("LokyProcess-6", "", "2"), ("LokyProcess-2", "5,7", "5"), ("MainProcess", "", "")):
-        sweep._take_a_gpu.cache_clear()
+        sweep_cell._take_a_gpu.cache_clear()
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-        monkeypatch.setattr(sweep.multiprocessing.current_process(), "_name", name)
-        sweep._take_a_gpu()
+        monkeypatch.setattr(sweep_cell.multiprocessing.current_process(), "_name", name)
+        sweep_cell._take_a_gpu()
         assert os.environ["CUDA_VISIBLE_DEVICES"] == gpu
-    sweep._take_a_gpu.cache_clear()
+    sweep_cell._take_a_gpu.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,11 @@ def test_runs_on_one_device_stay_in_the_process(words, gpus, alone, tmp_path, mo
         Path(f"{name}.yaml").write_text(yaml.safe_dump({"trainer": {"max_epochs": 1, **devices}}))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     places = []
-    monkeypatch.setattr(sweep, "_run_in_own_process", lambda *_: places.append("apart") or 0)
-    monkeypatch.setattr(sweep.importlib, "import_module", lambda _: places.append("here") or SimpleNamespace(main=len))
+    monkeypatch.setattr(sweep_cell, "run_in_own_process", lambda *_: places.append("apart") or 0)
+    module = SimpleNamespace(main=len)
+    monkeypatch.setattr(sweep_cell.importlib, "import_module", lambda _: places.append("here") or module)
     with (tmp_path / "log.txt").open("w") as file:
-        sweep._run_here(sweep.Cell(tmp_path, "some.module", ("fit", *words), (), 1), file)
+        sweep_cell.run_here(sweep_cell.Cell(tmp_path, "some.module", ("fit", *words), (), 1), file)
     assert places == ["here" if alone else "apart"]
 
 
