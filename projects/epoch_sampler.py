@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import lightning.pytorch as pl
 import torch
 from torch.utils.data import Sampler
 
@@ -38,6 +39,14 @@ class EpochSampler(Sampler[int]):
         self.batches = -(-samples // (batch_size * world_size)) if batches is None else batches
         self.start_epoch, self.start_batch = divmod(batches_done, self.batches)
         self.epoch = self.start_epoch
+
+    @classmethod
+    def of_run(
+        cls, trainer: pl.Trainer, samples: int, batch_size: int, seed: int, batches: int | None = None
+    ) -> EpochSampler:
+        """The sampler of this process, from where a training stands; the numbers are those of the class."""
+        done = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+        return cls(samples, batch_size, seed, trainer.global_rank, trainer.world_size, done, batches)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next pass; Lightning calls this."""

@@ -43,21 +43,12 @@ class WholeBatches(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Batches of this process, from where the run stands."""
-        trainer = self.trainer
-        sampler = EpochSampler(
-            len(self.samples),
-            self.batch_size,
-            self.seed,
-            trainer.global_rank,
-            trainer.world_size,
-            batches_done=trainer.fit_loop.epoch_loop.batch_progress.total.processed,
-            batches=self.batches,
-        )
+        sampler = EpochSampler.of_run(self.trainer, len(self.samples), self.batch_size, self.seed, self.batches)
         return DataLoader(
             self.samples,
             batch_size=self.batch_size,
             sampler=EpochKeys(sampler),
             num_workers=self.workers,
-            pin_memory=trainer.strategy.root_device.type == "cuda",
+            pin_memory=self.trainer.strategy.root_device.type == "cuda",
             persistent_workers=self.workers > 0,
         )

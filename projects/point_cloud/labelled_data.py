@@ -86,15 +86,8 @@ class LabelledData(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """The batches of all steps of this process, from where the run stands: one epoch is the whole run."""
         trainer = self.trainer
-        sampler = EpochSampler(
-            len(self.train),
-            self.batch_size,
-            self.seed,
-            trainer.global_rank,
-            trainer.world_size,
-            batches_done=trainer.fit_loop.epoch_loop.batch_progress.total.processed,
-            batches=trainer.max_steps * trainer.accumulate_grad_batches,
-        )
+        batches = trainer.max_steps * trainer.accumulate_grad_batches
+        sampler = EpochSampler.of_run(trainer, len(self.train), self.batch_size, self.seed, batches)
         return self._loader(self.train, sampler=sampler)
 
     def test_dataloader(self) -> DataLoader:

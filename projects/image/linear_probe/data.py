@@ -66,15 +66,7 @@ class LabelledImages(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Batches of this process, from where the run stands; every image is seen in an epoch."""
-        trainer = self.trainer
-        sampler = EpochSampler(
-            len(self.train),
-            self.batch_size,
-            self.seed,
-            trainer.global_rank,
-            trainer.world_size,
-            batches_done=trainer.fit_loop.epoch_loop.batch_progress.total.processed,
-        )
+        sampler = EpochSampler.of_run(self.trainer, len(self.train), self.batch_size, self.seed)
         return self._loader(self.train_views, EpochKeys(sampler), persistent_workers=self.workers > 0)
 
     def test_dataloader(self) -> DataLoader:

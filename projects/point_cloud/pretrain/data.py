@@ -60,22 +60,14 @@ class PretrainData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Batches of this process, from where the run stands."""
-        trainer = self.trainer
-        sampler = EpochSampler(
-            len(self.indices),
-            self.batch_size,
-            self.seed,
-            trainer.global_rank,
-            trainer.world_size,
-            batches_done=trainer.fit_loop.epoch_loop.batch_progress.total.processed,
-        )
+        sampler = EpochSampler.of_run(self.trainer, len(self.indices), self.batch_size, self.seed)
         return DataLoader(
             StoreSubset(self.store, self.indices, self.patches),
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.workers,
             collate_fn=collate,
-            pin_memory=trainer.strategy.root_device.type == "cuda",
+            pin_memory=self.trainer.strategy.root_device.type == "cuda",
             persistent_workers=self.workers > 0,
         )
 
