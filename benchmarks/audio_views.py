@@ -18,7 +18,7 @@ from quantize import by_mask, draw
 from timing import compare, describe, machine, write_json
 from torch import Tensor
 
-from projects.audio.augmentation import arm
+from projects.audio.augmentation import variant
 from projects.audio.log_mel import FFT, HIGHEST, HOP, LOWEST, MELS, SAMPLE_RATE, SEGMENT_SAMPLES, LogMel
 from projects.audio.normalization import LogMelStatistics
 from projects.audio.resize_crop import ResizeCrops
@@ -112,9 +112,9 @@ def main() -> None:
     results["seconds"][title] = compare(front_ends, args.device, args.rounds)
     show(title, results["seconds"][title], CLIPS * SEGMENT_SAMPLES / SAMPLE_RATE, "x real time")
     for name in ("RRC", "RRC+Mixup", "RRC+RQ"):
-        views = AudioViews(arm(name), LogMelStatistics(0, 1)).to(args.device)
-        memory = torch.randn(2048, 1, FREQUENCIES, FRAMES) if arm(name).mixup else None
-        quantized = bool(arm(name).bins)
+        views = AudioViews(variant(name), LogMelStatistics(0, 1)).to(args.device)
+        memory = torch.randn(2048, 1, FREQUENCIES, FRAMES) if variant(name).mixup else None
+        quantized = bool(variant(name).bins)
         contenders = {
             "batched": lambda views=views: views(on_device["samples"]),
             "clip by clip": lambda memory=memory, quantized=quantized: views_one_by_one(

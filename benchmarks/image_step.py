@@ -22,17 +22,17 @@ from timing import compare, describe, machine, write_json
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from projects.epoch_sampler import EpochKeys, EpochSampler
-from projects.image.augmentation import Augmentation, arm
+from pcrq.ssl.byol import BYOL
+from pcrq.ssl.moco_v3 import MoCoV3
+from pcrq.ssl.optimizer import LARS
+from pcrq.ssl.siamese import SiameseFramework
+from projects.image.augmentation import Augmentation, variant
 from projects.image.encoder import Encoder, feature_size
 from projects.image.image_transforms import view_transforms
 from projects.image.sources import BuiltinImages, FolderImages, ImageSource
 from projects.image.view_data import ViewData
 from projects.image.views import ViewsOnDevice
-from projects.siamese.byol import BYOL
-from projects.siamese.framework import SiameseFramework
-from projects.siamese.moco_v3 import MoCoV3
-from projects.siamese.optimizer import LARS
+from projects.training.sampling import EpochKeys, EpochSampler
 
 FRAMEWORKS = {"mocov3": MoCoV3, "byol": BYOL}
 KINDS = ("RRC", "RRC+RQ", "RRC+CJ")
@@ -128,7 +128,7 @@ def main() -> None:
             f"{args.size} pixels, {args.workers} workers; {args.encoder}, {args.framework}"
         )
         images = args.steps * args.batch_size
-        inputs = {kind: Input(source, arm(kind), args) for kind in KINDS}
+        inputs = {kind: Input(source, method(kind), args) for kind in KINDS}
         print("  input")
         seconds = compare({kind: views.run for kind, views in inputs.items()}, args.device, max(3, args.rounds))
         rates = {"input": report(seconds, images)}

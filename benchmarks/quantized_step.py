@@ -24,7 +24,7 @@ from octree.batch_octree import build_octree
 from octree.mid_loss import MIDLoss, MIDTarget
 from octree.midnet import MIDNet, MIDNetConfig
 from octree.point_batch import PointBatch, collate
-from octree.shape_store import ShapeStore
+from pcrq.stores.shape_store import ShapeStore
 
 
 def load_batches(path: Path | None, batches: int, batch_size: int) -> list[PointBatch]:

@@ -18,8 +18,8 @@ import numpy as np
 
 from data_prep.instruments import INSTRUMENTS, Note, filtered
 from data_prep.run import Item
-from data_prep.sound_store import RATE
 from pcrq.errors import InputError
+from pcrq.stores.sound_store import RATE
 
 VERSION = 1
 """Goes up when a sound changes, so that sounds prepared before are made anew."""

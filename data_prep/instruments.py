@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.sound_store import RATE
+from pcrq.stores.sound_store import RATE
 
 _HIGHEST = 7600  # Hz; partials from here on are left out, as above 8000 Hz they would come back as others
 _VOWELS = ((730, 1090, 2440), (530, 1840, 2480), (270, 2290, 3010), (570, 840, 2410), (300, 870, 2240))

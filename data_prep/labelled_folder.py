@@ -16,8 +16,8 @@ from data_prep.folder_walk import walk_folder
 from data_prep.hidden_files import is_hidden
 from data_prep.run import Item
 from data_prep.safe_zip import list_members, read_member
-from octree.store_file import SPLITS
 from pcrq.errors import InputError
+from pcrq.stores.store_file import SPLITS
 
 LABELS = "labels.csv"
 

@@ -15,8 +15,8 @@ from data_prep.point_cloud import PointCloud
 from data_prep.sampling import sample
 from data_prep.scan import scan
 from data_prep.simplify import simplify
-from octree.shape_store import Shape
 from pcrq.errors import InputError
+from pcrq.stores.shape_store import Shape
 
 VERSION = 1
 """Goes up when the same input gives another shape, so that nothing made before is taken for up to date."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from octree.store_file import StoreFile, StoreFileWriter
+from pcrq.stores.store_file import StoreFile, StoreFileWriter
 
 
 class Recipe(Protocol):

@@ -26,8 +26,8 @@ from data_prep.pipeline import Pipeline
 from data_prep.recipe import Recipe
 from data_prep.shape_recipe import ShapeRecipe
 from data_prep.working_folder import WorkingFolder
-from octree.store_file import SPLITS
 from pcrq.errors import InputError
+from pcrq.stores.store_file import SPLITS
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,8 +12,8 @@ import numpy as np
 from data_prep.mesh import Mesh
 from data_prep.pipeline import VERSION, Pipeline, prepare_shape
 from data_prep.point_cloud import PointCloud
-from octree.shape_store import Shape, ShapeStore, ShapeStoreWriter
 from pcrq.errors import InputError
+from pcrq.stores.shape_store import Shape, ShapeStore, ShapeStoreWriter
 
 _COLUMNS = ("points", "normals", "labels", "patches")
 

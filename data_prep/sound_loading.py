@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from data_prep.foreign_content import refuse_foreign
-from data_prep.sound_store import RATE
 from data_prep.truncated_sounds import MISSING_SECONDS, refuse_truncated
 from pcrq.errors import InputError
+from pcrq.stores.sound_store import RATE
 
 if TYPE_CHECKING:
     import soundfile

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from data_prep.sound_store import RATE, Sound, SoundStore, SoundStoreWriter, quantize
+from pcrq.stores.sound_store import RATE, Sound, SoundStore, SoundStoreWriter, quantize
 
 VERSION = 1
 """Goes up when the same input gives another sound, so that nothing made before is taken for up to date."""

@@ -1,6 +1,6 @@
 """Learning on octrees: shape store, batches, augmentation, MID-Net, losses and probes.
 
-The store (``octree.shape_store``) is light; the rest loads torch and ocnn. Import from the modules directly; only
+The store (``pcrq.stores.shape_store``) is light; the rest loads torch and ocnn. Import from the modules directly; only
 :func:`octree.load_pretrained`, the way in for a user of pretrained networks, is here as well.
 """
 

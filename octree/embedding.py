@@ -8,7 +8,7 @@ import torch
 
 from octree.midnet import MIDNet
 from octree.point_batch import PointBatch, collate
-from octree.shape_store import ShapeStore
+from pcrq.stores.shape_store import ShapeStore
 
 
 @torch.no_grad()

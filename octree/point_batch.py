@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 
-from octree.shape_store import Shape
+from pcrq.stores.shape_store import Shape
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,30 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from octree.checkpoint import KEY, PREFIX, load_checkpoint, weights_digest
 from octree.midnet import MIDNet, MIDNetConfig
 from pcrq import __version__
+from pcrq.checkpoint import load_checkpoint, weights_digest
 from pcrq.errors import InputError
 
 FORMAT = "pcrq-midnet"
 VERSION = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+KEY = "midnet"
+"""The entry of a training checkpoint that describes the network."""
+PREFIX = "network."
+
+
+def describe(network: MIDNet, pretraining: dict | None = None) -> dict:
+    """What a training run adds to its checkpoints, under ``KEY``, so that the network can be rebuilt.
+
+    Args:
+        network: the network whose weights are in the checkpoint, their names preceded by ``PREFIX``.
+        pretraining: plain values that tell how it was pretrained: bins, epochs, store, …
+
+    Returns:
+        What :func:`octree.load_pretrained` reads; plain values.
+    """
+    return {"version": 1, "config": network.hyper_parameters(), "pretraining": dict(pretraining or {})}
 
 
 def load_pretrained(path: str | Path) -> MIDNet:
@@ -85,7 +101,7 @@ def save_pretrained(network: MIDNet, folder: str | Path, *, force: bool = False)
     return folder
 
 
-def pretraining_arm(pretraining: Mapping) -> str:
+def pretraining_method(pretraining: Mapping) -> str:
     """What a report calls a network: "MID", "MID + quantization", or "pretrained" where its bins are unknown."""
     if "bins" not in pretraining:
         return "pretrained"

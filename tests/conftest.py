@@ -9,7 +9,7 @@ import lightning.pytorch  # noqa: F401
 import numpy as np
 import pytest
 
-from octree.shape_store import Shape, ShapeStoreWriter
+from pcrq.stores.shape_store import Shape, ShapeStoreWriter
 
 
 def _make_shape(

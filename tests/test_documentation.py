@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from octree.checkpoint import describe
 from octree.midnet import MIDNet, MIDNetConfig
+from octree.pretrained import describe
 from projects.cli import build_parser
 
 ROOT = Path(__file__).parent.parent

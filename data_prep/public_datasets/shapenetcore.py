@@ -16,8 +16,8 @@ from pathlib import Path
 from data_prep.public_datasets.dataset import PublicDataset, add_once, mesh_item, warn_of
 from data_prep.public_datasets.recognise import LAYOUTS, SYNSET_ARCHIVE, wrong_layout
 from data_prep.public_datasets.source_files import SourceFile, walk
-from octree.shape_store import SPLITS
 from pcrq.errors import InputError
+from pcrq.stores.shape_store import SPLITS
 
 WHERE_TO_GET_IT = (
     "ShapeNetCore is given out after registration only, for non-commercial research and education: "

@@ -38,8 +38,8 @@ from data_prep.public_sounds.dataset import (
 from data_prep.public_sounds.published_files import Archives, find_files
 from data_prep.public_sounds.recognise import wrong_layout
 from data_prep.run import Item
-from data_prep.sound_store import RATE
 from pcrq.errors import InputError
+from pcrq.stores.sound_store import RATE
 
 _SERVER = "https://storage.googleapis.com/download.tensorflow.org/data"
 # The checksums are those of tensorflow_datasets/url_checksums/speech_commands.txt; torchaudio has the first one, too.

@@ -1,4 +1,4 @@
-"""The augmentation arms of the paper's table 9, and what lies around them."""
+"""The augmentation variants of the paper's table 9, and what lies around them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Augmentation:
 
     @property
     def name(self) -> str:
-        """As the authors name the arm, "RRC+Mixup" for example; "none" for two equal views.
+        """As the authors name the variant, "RRC+Mixup" for example; "none" for two equal views.
 
         What quantizes in another way than ours says so: "RRC+RQ (per frequency, before the crop)".
         """
@@ -62,7 +62,7 @@ class Augmentation:
         return ("+".join(parts) or "none") + (f" ({', '.join(reading)})" if self.bins and reading else "")
 
 
-ARMS: dict[str, Augmentation] = {
+VARIANTS: dict[str, Augmentation] = {
     "RRC": Augmentation(bins=0),
     "RRC+Mixup": Augmentation(mixup=0.4, bins=0),  # BYOL-A
     "RRC+RQ": Augmentation(),  # the paper's, as we read it; as others may:
@@ -75,12 +75,12 @@ ARMS: dict[str, Augmentation] = {
 """By their names; table 9 has the second and the third."""
 
 
-def arm(name: str) -> Augmentation:
-    """The augmentation of an arm.
+def variant(name: str) -> Augmentation:
+    """The augmentation of a variant.
 
     Raises:
-        InputError: there is no arm of this name.
+        InputError: there is no variant of this name.
     """
-    if name not in ARMS:
-        raise InputError(f"arm {name!r}: not known; choose among {', '.join(ARMS)}")
-    return ARMS[name]
+    if name not in VARIANTS:
+        raise InputError(f"variant {name!r}: not known; choose among {', '.join(VARIANTS)}")
+    return VARIANTS[name]

@@ -14,9 +14,9 @@ from data_prep.run import Item
 from data_prep.sound_folder import SoundCollection, collect_sounds
 from data_prep.sound_loading import SOUND_FORMATS, load_sound
 from data_prep.sound_recipe import SoundRecipe
-from data_prep.sound_store import SoundStore
+from data_prep.temporary_store import STORE_FORMATS, Source, temporary_store
 from pcrq.errors import InputError
-from projects.temporary_store import STORE_FORMATS, Source, temporary_store
+from pcrq.stores.sound_store import SoundStore
 
 
 @contextlib.contextmanager

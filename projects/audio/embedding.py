@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from data_prep.sound_store import SoundStore
+from pcrq.evaluation.features import eval_mode
+from pcrq.stores.sound_store import SoundStore
 from projects.audio.log_mel import LogMel
 from projects.audio.normalization import LogMelStatistics, PreNormalize
 from projects.audio.ntt import HALVINGS, AudioNTT2020
 from projects.audio.store_waveforms import Clips, clips_at_once
-from projects.evaluation_mode import evaluation_mode
 
 _FRAMES_AT_ONCE = 3000  # 30 s, after which the features of a batch would take gigabytes
 
@@ -53,7 +53,7 @@ def embed_sounds(
     clips = Clips(store, indices, seconds)
     batches = _batches_of_one_length(clips, batch_size)
     embeddings = torch.zeros(len(indices), network.dimension)
-    with evaluation_mode(network):
+    with eval_mode(network):
         loader = DataLoader(clips, batch_sampler=batches, num_workers=workers)
         for batch, waveforms in zip(batches, progress(loader), strict=True):
             embeddings[batch] = _embed(network, normalize(log_mel(waveforms.to(device)))).float().cpu()

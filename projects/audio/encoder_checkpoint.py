@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from octree.checkpoint import load_checkpoint, weights_digest
+from pcrq.checkpoint import load_checkpoint, weights_digest
 from pcrq.errors import InputError
 from projects.audio.augmentation import Augmentation
 from projects.audio.normalization import LogMelStatistics
@@ -34,13 +34,13 @@ class LoadedEncoder:
         statistics: of the log-mel spectrograms that it was trained on; None where nobody tells, as for the published
             weights: measure the sounds at hand.
         pretraining: how it was pretrained, plain values; empty where nobody tells.
-        arm: what the results call it, "" where nobody tells.
+        method: what the results call it, "" where nobody tells.
     """
 
     network: AudioNTT2020
     statistics: LogMelStatistics | None = None
     pretraining: dict[str, Any] = field(default_factory=dict)
-    arm: str = ""
+    method: str = ""
 
     @property
     def digest(self) -> str:
@@ -80,7 +80,7 @@ def encoder_of(checkpoint: Mapping[str, Any], path: str | Path) -> LoadedEncoder
     """The encoder of a checkpoint that is loaded already.
 
     Args:
-        checkpoint: what :func:`octree.checkpoint.load_checkpoint` gives.
+        checkpoint: what :func:`pcrq.checkpoint.load_checkpoint` gives.
         path: the file it is from, whose name tells published weights.
 
     Raises:
@@ -89,16 +89,16 @@ def encoder_of(checkpoint: Mapping[str, Any], path: str | Path) -> LoadedEncoder
     if KEY not in checkpoint:
         if "state_dict" in checkpoint:
             raise InputError(f"{path}: a checkpoint, but not of sounds; name one of projects.audio.pretrain")
-        arm = "BYOL-A" if Path(path).name.startswith(_PUBLISHED) else ""
-        pretraining = {"weights of": Path(path).name} if arm else {}
-        return LoadedEncoder(published_encoder(checkpoint, path), pretraining=pretraining, arm=arm)
+        method = "BYOL-A" if Path(path).name.startswith(_PUBLISHED) else ""
+        pretraining = {"weights of": Path(path).name} if method else {}
+        return LoadedEncoder(published_encoder(checkpoint, path), pretraining=pretraining, method=method)
     try:
         told, state = checkpoint[KEY], checkpoint["state_dict"]
         statistics, pretraining = LogMelStatistics(**told["statistics"]), dict(told["pretraining"])
-        arm = Augmentation(**pretraining["augmentation"]).name
+        method = Augmentation(**pretraining["augmentation"]).name
         with torch.random.fork_rng(devices=[]):  # the initial weights are thrown away
             network = AudioNTT2020(**told["encoder"])
         network.load_state_dict({n.removeprefix(_PREFIX): v for n, v in state.items() if n.startswith(_PREFIX)})
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: does not tell its encoder as expected ({error}); it is damaged or newer") from error
-    return LoadedEncoder(network.eval(), statistics, pretraining, arm)
+    return LoadedEncoder(network.eval(), statistics, pretraining, method)

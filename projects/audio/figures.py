@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from pcrq.files import atomic_write
 from projects.audio.log_mel import HIGHEST, HOP, LOWEST, MELS, SAMPLE_RATE
-from projects.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +29,7 @@ def save_spectrograms(spectrograms: Tensor, titles: Sequence[str], path: str | P
         InputError: ``path`` cannot be written.
     """
     figure = draw_spectrograms(spectrograms, titles)
-    with whole_file(Path(path)) as temporary:
+    with atomic_write(Path(path)) as temporary:
         figure.savefig(temporary, format="png")
 
 

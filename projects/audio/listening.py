@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pcrq.files import atomic_write
 from projects.audio.inversion import invert
 from projects.audio.log_mel import SAMPLE_RATE
-from projects.whole_file import whole_file
 
 PAUSE = SAMPLE_RATE // 2
 """Samples of silence between two sounds."""
@@ -29,7 +29,7 @@ def save_wav(spectrograms: Tensor, waveform: Tensor, path: str | Path, seed: int
 
     encoded = io.BytesIO()
     soundfile.write(encoded, sounds_of(spectrograms, waveform, seed).numpy(), SAMPLE_RATE, "PCM_16", format="WAV")
-    with whole_file(Path(path)) as temporary:
+    with atomic_write(Path(path)) as temporary:
         temporary.write_bytes(encoded.getvalue())
     return [number * (len(waveform) + PAUSE) / SAMPLE_RATE for number in range(len(spectrograms))]
 

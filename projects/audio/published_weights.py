@@ -23,7 +23,7 @@ def published_encoder(weights: Mapping[str, Any], path: str | Path) -> AudioNTT2
     """A published encoder, or one of any state dict of :class:`AudioNTT2020`.
 
     Args:
-        weights: tensors by their names, as :func:`octree.checkpoint.load_checkpoint` reads them.
+        weights: tensors by their names, as :func:`pcrq.checkpoint.load_checkpoint` reads them.
         path: the file they are from, for messages.
 
     Returns:

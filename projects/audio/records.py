@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from data_prep.sound_store import SoundStore
-from projects.run_record import Record, code_version
+from pcrq.stores.sound_store import SoundStore
+from projects.training.records import Record, code_version
 
 
 def task_name(store: SoundStore) -> str:
@@ -20,7 +20,7 @@ def sound_record(store: SoundStore, *, config: dict[str, Any], seconds: float = 
         store: the sounds.
         config: what decides the number; the task is added.
         seconds: how long it took.
-        about: arm, protocol, metric, value, seed, train_samples and test_samples, as of a Record.
+        about: method, protocol, metric, value, seed, train_samples and test_samples, as of a Record.
     """
     return Record(
         **about,

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from data_prep.sound_loading import load_sound
-from data_prep.sound_store import SoundStore
 from pcrq.errors import InputError
+from pcrq.stores.sound_store import SoundStore
+from pcrq.stores.store_file import entry_index, split_store_name
 from projects.audio.log_mel import FFT
-from projects.store_entry import entry_index, split_store_name
 
 
 def load_waveform(name: str) -> Tensor:

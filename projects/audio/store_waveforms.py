@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from data_prep.sound_store import RATE, SoundStore
+from pcrq.evaluation.subsets import subset
+from pcrq.stores.sound_store import RATE, SoundStore
 from projects.audio.log_mel import SEGMENT_SAMPLES, LogMel, frame_count
 from projects.audio.normalization import LogMelStatistics, log_mel_statistics
 from projects.audio.segment import between_zeros
-from projects.fixed_choice import fixed_choice
 
 SOUNDS_MEASURED = 10_000
 """Of a larger data set only so many tell its statistics, as in BYOL-A's evaluation."""
@@ -98,7 +98,7 @@ def waveform_statistics(
         InputError: the sounds are all silent.
     """
     log_mel = LogMel().to(device)
-    chosen = fixed_choice(SOUNDS_MEASURED, np.arange(len(data))).tolist()
+    chosen = subset(SOUNDS_MEASURED, np.arange(len(data))).tolist()
     samples = SEGMENT_SAMPLES if isinstance(data, RandomSegments) else data.samples
     batch_size = 1 if samples is None else clips_at_once(samples, 64)  # None: every clip has a length of its own
     loader = DataLoader(data, batch_size=batch_size, sampler=chosen, num_workers=workers)

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from data_prep.sound_store import SoundStore
 from pcrq.errors import InputError
+from pcrq.stores.sound_store import SoundStore
 from projects.audio.encoder_checkpoint import UNTRAINED
 from projects.audio.linear_evaluation.evaluate import evaluate
-from projects.sweep import Encoder, claim, refuse_equal_names, refuse_repetitions, run_encoders
-from projects.sweep_cell import Cell
-from projects.training_cli import read_configuration
+from projects.training.cli import read_configuration
+from projects.training.sweep import Cell, Encoder, claim, refuse_equal_names, refuse_repetitions, run_encoders
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ def audio_sweep(
 
     Args:
         pretrain: configuration of fit.
-        variants: configurations that are laid over it: arms.
+        variants: configurations that are laid over it: methods.
         evaluation: configuration of evaluate, by which every encoder is evaluated on every task.
         tasks: sound stores to evaluate on; their files have different names. Others can follow later.
         seeds: draws of weights, orders, views and linear layers.

@@ -1,1 +1,1 @@
-"""Images: MoCo v3 and BYOL with randomized quantization and its rivals, from any image folder to the paper's tables."""
+"""Images: MoCo v3 and BYOL with randomized quantization and the baselines of the paper."""

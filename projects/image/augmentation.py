@@ -1,4 +1,4 @@
-"""The augmentation arms of the paper's tables 1, 3, 4 and 5, by their names there."""
+"""The augmentation variants of the paper's tables 1, 3, 4 and 5, by their names there."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class Augmentation:
 
     @property
     def name(self) -> str:
-        """As the paper names the arm, "RRC+RQ" for example; a combination that it does not have reads alike."""
+        """As the paper names the variant, "RRC+RQ" for example; a combination that it does not have reads alike."""
         unquantized = replace(self, bins=0, random_edges=True, random_values=True, p=1.0)
-        known = next((name for name, arm in ARMS.items() if arm == unquantized), None)
+        known = next((name for name, variant in VARIANTS.items() if variant == unquantized), None)
         parts = [self.crop, *[self.colour] * (self.colour != "none"), *["flip"] * self.flip]
         return (known or "+".join(parts)) + ("+RQ" if self.bins else "")
 
 
-ARMS: dict[str, Augmentation] = {
+VARIANTS: dict[str, Augmentation] = {
     "CR": Augmentation("CR", bins=0),
     "RRC": Augmentation("RRC", bins=0),
     "RRC+CJ": Augmentation("RRC", "CJ", bins=0),
@@ -71,15 +71,15 @@ ARMS: dict[str, Augmentation] = {
     "CR+RQ": Augmentation("CR"),
     "RRC+RQ": Augmentation("RRC"),
 }
-"""The paper's arms; what table 1 and figure 5 vary is one ``dataclasses.replace`` away."""
+"""The paper's variants; what table 1 and figure 5 vary is one ``dataclasses.replace`` away."""
 
 
-def arm(name: str) -> Augmentation:
-    """The augmentation of an arm.
+def variant(name: str) -> Augmentation:
+    """The augmentation of a variant.
 
     Raises:
-        InputError: the paper has no arm of this name.
+        InputError: the paper has no variant of this name.
     """
-    if name not in ARMS:
-        raise InputError(f"arm {name!r}: not known; choose among {', '.join(ARMS)}")
-    return ARMS[name]
+    if name not in VARIANTS:
+        raise InputError(f"variant {name!r}: not known; choose among {', '.join(VARIANTS)}")
+    return VARIANTS[name]

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from pcrq.errors import InputError
-from projects.evaluation_mode import evaluation_mode
+from pcrq.evaluation.features import eval_mode
 from projects.image.resnet import BLOCKS, ResNet, Stem
 
 CLASSIFIERS = ("fc", "head", "heads", "classifier")
@@ -89,7 +89,7 @@ def feature_size(network: nn.Module, size: int) -> int:
         InputError: it does not.
     """
     try:
-        with evaluation_mode(network):
+        with eval_mode(network):
             features = network(torch.zeros(2, 3, size, size, device=device_of(network)))
     except Exception as error:
         message = f"encoder {type(network).__name__}: fails on images of {size}×{size} pixels: {error}"

@@ -16,11 +16,12 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from octree.checkpoint import load_checkpoint, weights_digest
+from pcrq.checkpoint import load_checkpoint, weights_digest
 from pcrq.errors import InputError
 from projects.image.encoder import CLASSIFIERS, Encoder
 from projects.image.resnet import BLOCKS
 from projects.image.sources.source import IMAGENET_MEAN, IMAGENET_STD
+from projects.training.records import upgraded_pretraining
 
 KEY = "image_encoder"
 """The entry of a checkpoint that tells its encoder."""
@@ -98,7 +99,7 @@ def _ours(path: str | Path, checkpoint: dict, encoder: Encoder | None) -> Loaded
     try:
         told = checkpoint[KEY]
         described = Encoder(**told["encoder"])
-        mean, std, pretraining = tuple(told["mean"]), tuple(told["std"]), dict(told["pretraining"])
+        mean, std, pretraining = tuple(told["mean"]), tuple(told["std"]), upgraded_pretraining(told["pretraining"])
         state = checkpoint["state_dict"]
         weights = {name.removeprefix(_OURS): state[name] for name in _tensors(state) if name.startswith(_OURS)}
     except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from octree.knn import knn_accuracy
 from pcrq.errors import InputError
-from projects.evaluation_mode import evaluation_mode
-from projects.fixed_choice import fixed_choice
+from pcrq.evaluation.features import eval_mode
+from pcrq.evaluation.knn import knn_accuracy
+from pcrq.evaluation.subsets import subset
 from projects.image.encoder import device_of
 from projects.image.image_transforms import evaluation_transform
 from projects.image.sources.source import ImageSource
@@ -58,7 +58,7 @@ def embed_images(
         data, batch_size=batch_size, sampler=indices.tolist(), num_workers=workers, pin_memory=device.type == "cuda"
     )
     features, labels = [], []
-    with evaluation_mode(network):
+    with eval_mode(network):
         for views, batch_labels in progress(loader):
             images = views[:, 0].to(device, non_blocking=True).float().div_(255).sub_(mean).div_(std)
             features.append(network(images.contiguous(memory_format=torch.channels_last)).float())
@@ -93,9 +93,9 @@ def source_knn_accuracy(
     Source: Wu et al., Unsupervised Feature Learning via Instance Discrimination, CVPR 2018, section 3.4.
     """
     voters, voters_labels, _ = embed_images(
-        network, gallery, size, mean, std, indices=fixed_choice(images, np.arange(len(gallery))), workers=workers
+        network, gallery, size, mean, std, indices=subset(images, np.arange(len(gallery))), workers=workers
     )
     features, labels, _ = embed_images(
-        network, held_out, size, mean, std, indices=fixed_choice(images, np.arange(len(held_out))), workers=workers
+        network, held_out, size, mean, std, indices=subset(images, np.arange(len(held_out))), workers=workers
     )
     return knn_accuracy(features, labels, voters, voters_labels, neighbours=neighbours)

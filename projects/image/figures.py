@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 
 from pcrq import randomized_quantize
 from pcrq.errors import InputError
-from projects.whole_file import whole_file
+from pcrq.files import atomic_write
 
 PAPER_BINS = (2, 3, 5, 8, 10, 15, 20, 30)
 
@@ -123,5 +123,5 @@ def _save(rows: Sequence[Sequence[torch.Tensor]], titles: Sequence[str], path: s
             axes.imshow(pixels.permute(1, 2, 0).numpy(), interpolation="nearest" if small else "antialiased")
             if row == 0:
                 axes.set_title(titles[column], fontsize=11, pad=4)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png")

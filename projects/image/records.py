@@ -10,16 +10,16 @@ from typing import Any
 from pcrq.errors import InputError
 from projects.image.augmentation import Augmentation
 from projects.image.sources import ImageSource
-from projects.run_record import Record, append_records, code_version, known_records
+from projects.training.records import Record, append_records, code_version, known_records
 
 UNTRAINED = "untrained"
 
 
-def arm_name(pretraining: Mapping[str, Any]) -> str:
+def method_name(pretraining: Mapping[str, Any]) -> str:
     """What the report calls a pretraining: "RRC+RQ", "CR + i-Mix", "MSF"; "untrained" where there was none.
 
     Args:
-        pretraining: plain values as a checkpoint has them, with "augmentation" and "rival".
+        pretraining: plain values as a checkpoint has them, with "augmentation" and "baseline".
 
     Raises:
         InputError: it is not known what they mean.
@@ -30,15 +30,15 @@ def arm_name(pretraining: Mapping[str, Any]) -> str:
         augmentation = Augmentation(**pretraining["augmentation"]).name
     except TypeError as error:
         raise InputError(f"a checkpoint tells of another augmentation ({error}); it is damaged or newer") from error
-    rival = pretraining.get("rival", "")
-    return augmentation if rival in ("", augmentation) else f"{augmentation} + {rival}"
+    baseline = pretraining.get("baseline", "")
+    return augmentation if baseline in ("", augmentation) else f"{augmentation} + {baseline}"
 
 
 def record_evaluation(
     folder: Path,
     values: Mapping[str, float],
     *,
-    arm: str,
+    method: str,
     protocol: str,
     seed: int,
     train: ImageSource,
@@ -52,7 +52,7 @@ def record_evaluation(
     Args:
         folder: of the run.
         values: by the name of the metric, in [0, 1].
-        arm, protocol, seed, config, seconds: as for :class:`projects.run_record.Record`.
+        method, protocol, seed, config, seconds: as for :class:`projects.training.records.Record`.
         train, test: the labelled images.
         most: of each so many were looked at, if not all.
 
@@ -63,7 +63,7 @@ def record_evaluation(
     train_samples, test_samples = (len(source) if most is None else min(most, len(source)) for source in (train, test))
     records = [
         Record(
-            arm=arm,
+            method=method,
             protocol=protocol,
             metric=metric,
             value=value,

@@ -8,9 +8,8 @@ from itertools import product
 from pathlib import Path
 
 from pcrq.errors import InputError
-from projects.sweep import Encoder, claim, refuse_equal_names, refuse_repetitions, run_encoders
-from projects.sweep_cell import Cell
-from projects.training_cli import read_configuration
+from projects.training.cli import read_configuration
+from projects.training.sweep import Cell, Encoder, claim, refuse_equal_names, refuse_repetitions, run_encoders
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ def image_sweep(
 
     Args:
         pretrain: configurations of fit, such as one for every framework; they must measure kNN accuracy.
-        variants: configurations that are laid over each of them: arms, or other lengths.
+        variants: configurations that are laid over each of them: methods, or other lengths.
         probe: configuration of the linear probe.
         seeds: draws of weights, orders and views.
         out: folder of the sweep.

@@ -16,13 +16,13 @@ import torch
 from torch import nn
 
 from octree.augmentation import Distortion, clip
-from octree.checkpoint import weights_digest
 from octree.midnet import MIDNet, MIDNetConfig
 from octree.point_batch import PointBatch
-from octree.pretrained import load_pretrained, pretraining_arm
+from octree.pretrained import load_pretrained, pretraining_method
+from pcrq.checkpoint import weights_digest
 from pcrq.errors import InputError
-from projects.resumed_run import refuse_another_run
-from projects.step_generator import step_generator
+from projects.training.records import check_resume_config
+from projects.training.sampling import step_generator
 
 KEY = "fine_tuning"
 """The entry of a checkpoint that marks it as one of these runs."""
@@ -106,7 +106,7 @@ class FineTuning(pl.LightningModule):
         protocol: "ft" trains everything, what is pretrained with a tenth of the learning rate; "lin" trains the head
             on a frozen backbone; "scratch" trains everything, nothing is pretrained.
         pretrained: checkpoint or exported folder of the pretrained network, for "ft" and "lin".
-        arm: what the results call the pretraining; empty for what the checkpoint says.
+        method: what the results call the pretraining; empty for what the checkpoint says.
         network: the architecture; None for that of the pretrained network.
         view: how training shapes are distorted.
         schedule: how long and how fast to train.
@@ -120,7 +120,7 @@ class FineTuning(pl.LightningModule):
         self,
         protocol: Literal["ft", "lin", "scratch"] = "ft",
         pretrained: Path | None = None,
-        arm: str = "",
+        method: str = "",
         network: MIDNetConfig | None = None,
         view: View = View(),
         schedule: Schedule = Schedule(),
@@ -131,7 +131,7 @@ class FineTuning(pl.LightningModule):
         self.pretrained = self._pretrained_network(pretrained, network)
         self.weights = weights_digest(self.pretrained) if self.pretrained else ""
         self.config = network or (self.pretrained.config if self.pretrained else MIDNetConfig())
-        self.arm = arm or (pretraining_arm(self.pretrained.pretraining) if self.pretrained else "scratch")
+        self.method = method or (pretraining_method(self.pretrained.pretraining) if self.pretrained else "scratch")
 
     def _pretrained_network(self, path: Path | None, network: MIDNetConfig | None) -> MIDNet | None:
         """The network to start from, kept out of this module's own parameters."""
@@ -222,7 +222,7 @@ class FineTuning(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Refuse to go on in another way."""
-        refuse_another_run(self.trainer.ckpt_path, checkpoint.get(KEY, {}), self._identity())
+        check_resume_config(self.trainer.ckpt_path, checkpoint.get(KEY, {}), self._identity())
 
     def _identity(self) -> dict[str, Any]:
         """What a run and its continuation have in common, by the words of the options."""

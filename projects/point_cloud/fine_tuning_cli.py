@@ -12,8 +12,8 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 from pcrq.errors import InputError
 from projects.point_cloud.fine_tuning import KEY, FineTuning, Schedule
 from projects.point_cloud.labelled_data import LabelledData
-from projects.run_record import append_records, known_records
-from projects.training_cli import TrainingCLI
+from projects.training.cli import TrainingCLI
+from projects.training.records import append_records, known_records
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class FineTuningCLI(TrainingCLI):
         _log.info(
             "%s: %s, %s, %d of the training shapes (%g %%), %d test shapes, %d steps on %s; everything goes to %s",
             data.store.path,
-            model.arm,
+            model.method,
             model.protocol,
             len(data.train),
             100 * data.ratio,
@@ -82,7 +82,7 @@ class FineTuningCLI(TrainingCLI):
         seconds, config = round(self.seconds, 1), model.common()
         records = [
             replace(
-                data.record(self.task, model.arm, model.protocol, metric, model.seed, config),
+                data.record(self.task, model.method, model.protocol, metric, model.seed, config),
                 value=value,
                 seconds=seconds,
             )

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from octree.label_subset import label_subset
 from octree.point_batch import PointBatch, collate
-from octree.shape_store import Shape, ShapeStore
 from pcrq.errors import InputError
-from projects.epoch_sampler import EpochSampler
-from projects.run_record import Record, code_version
+from pcrq.evaluation.subsets import label_subset
+from pcrq.stores.shape_store import Shape, ShapeStore
+from projects.training.records import Record, code_version
+from projects.training.sampling import EpochSampler
 
 
 class LabelledData(pl.LightningDataModule):
@@ -50,11 +50,11 @@ class LabelledData(pl.LightningDataModule):
         test shapes."""
         raise NotImplementedError
 
-    def record(self, task: str, arm: str, protocol: str, metric: str, seed: int, config: dict[str, Any]) -> Record:
+    def record(self, task: str, method: str, protocol: str, metric: str, seed: int, config: dict[str, Any]) -> Record:
         """A record of something measured on these shapes, without its value."""
         return Record(
             task=task,
-            arm=arm,
+            method=method,
             protocol=protocol,
             metric=metric,
             value=float("nan"),

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from octree.checkpoint import weights_digest
 from octree.embedding import embed
-from octree.label_subset import label_subset
-from octree.linear_probe import LabelledFeatures, logistic_probe
 from octree.midnet import MIDNet
-from octree.shape_store import ShapeStore
+from pcrq.checkpoint import weights_digest
 from pcrq.errors import InputError
-from projects.run_record import Record, append_records, code_version, known_records
+from pcrq.evaluation.linear_probe import LabelledFeatures, logistic_probe
+from pcrq.evaluation.subsets import label_subset
+from pcrq.stores.shape_store import ShapeStore
+from projects.training.records import Record, append_records, code_version, known_records
 
 PROTOCOL = "linear, logistic regression"
 
@@ -26,7 +26,7 @@ def probe(
     network: MIDNet,
     store: ShapeStore,
     *,
-    arm: str,
+    method: str,
     results: Path,
     ratios: Sequence[float],
     seeds: int,
@@ -41,7 +41,7 @@ def probe(
     Args:
         network: the frozen network.
         store: a store with categories and a test split.
-        arm: name of the network in the report.
+        method: name of the network in the report.
         results: results file to append to.
         ratios: parts of the labels, each in (0, 1].
         seeds: repetitions per ratio.
@@ -67,7 +67,7 @@ def probe(
     for ratio, seed in product(dict.fromkeys(ratios), range(seeds)):
         subset = label_subset(store.category[train], ratio, seed)
         sizes = {"train_samples": len(subset), "test_samples": len(test)}
-        record = Record(arm, PROTOCOL, "accuracy", float("nan"), ratio, seed, **about, **sizes)
+        record = Record(method, PROTOCOL, "accuracy", float("nan"), ratio, seed, **about, **sizes)
         wanted.append(record)
         subsets[record.key] = subset
     known = known_records(results)

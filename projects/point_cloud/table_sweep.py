@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from octree.checkpoint import weights_digest
 from octree.pretrained import load_pretrained
-from octree.shape_store import ShapeStore
+from pcrq.checkpoint import weights_digest
 from pcrq.errors import InputError
+from pcrq.stores.shape_store import ShapeStore
 from projects.point_cloud.labelled_data import category_parts
-from projects.sweep import claim, print_commands, refuse_repetitions, run_cells
-from projects.sweep_cell import Cell
-from projects.training_cli import read_configuration
+from projects.training.cli import read_configuration
+from projects.training.sweep import Cell, claim, print_commands, refuse_repetitions, run_cells
 
 RATIOS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
 PROTOCOLS = ("scratch", "lin", "ft")
@@ -66,7 +65,12 @@ def classify_sweep(
     for row in rows:
         if row.protocol == "lin":  # one run for all ratios, as they share the features
             run = row.folder(out) / f"seed{row.seed}"
-            words = [f"--config={row.config}", f"--run_dir={run}", f"--store={store.absolute()}", f"--arm={row.arm}"]
+            words = [
+                f"--config={row.config}",
+                f"--run_dir={run}",
+                f"--store={store.absolute()}",
+                f"--method={row.method}",
+            ]
             words += [f"--pretrained={row.checkpoint}", f"--ratios={list(ratios)}", f"--seed={row.seed}"]
             cells.append(Cell(run, module, ("lin", *words), tuple(ratios), sum(ratios)))
             continue
@@ -149,7 +153,7 @@ def _check(
         if not 0 < ratio <= 1:
             raise InputError(f"ratio {ratio}: choose a number above 0 and up to 1")
     refuse_repetitions(ratios=ratios, seeds=seeds)
-    folders = [_folder_name(arm) for arm in pretrained]
+    folders = [_folder_name(method) for method in pretrained]
     if "" in folders or len(set(folders)) < len(folders):
         raise InputError(
             f"pretrained {list(pretrained)}: the names become those of folders; tell them apart by letters"
@@ -166,9 +170,9 @@ def _settings(
     for name, path in protocols.items():
         settings[f"configuration of {name}"] = read_configuration(Path(path))
     if set(protocols) != {"scratch"}:
-        for (arm, path), seed in product(pretrained.items(), seeds):
+        for (method, path), seed in product(pretrained.items(), seeds):
             digest = weights_digest(load_pretrained(path.replace("{seed}", str(seed))))
-            settings[f"network {arm} of seed {seed}"] = digest
+            settings[f"network {method} of seed {seed}"] = digest
     return settings
 
 
@@ -178,28 +182,30 @@ class _Row:
 
     protocol: str
     config: Path
-    arm: str
+    method: str
     checkpoint: Path | None
     seed: int
 
     def folder(self, out: Path) -> Path:
         """For all its runs."""
-        return out.absolute() / self.protocol / _folder_name(self.arm)
+        return out.absolute() / self.protocol / _folder_name(self.method)
 
     def fit(self, run: Path, store: Path, ratio: float) -> list[str]:
         """The words of the command that trains on a part of the labels."""
         words = ["fit", f"--config={self.config}", f"--run_dir={run}", f"--data.store={store.absolute()}"]
         words += [f"--data.ratio={ratio}", f"--model.protocol={self.protocol}", f"--seed_everything={self.seed}"]
         words += ["--ckpt_path=last", "--trainer.enable_progress_bar=false"]
-        return words + ([f"--model.pretrained={self.checkpoint}", f"--model.arm={self.arm}"] if self.checkpoint else [])
+        return words + (
+            [f"--model.pretrained={self.checkpoint}", f"--model.method={self.method}"] if self.checkpoint else []
+        )
 
 
 def _rows(protocols: dict[str, Path], pretrained: dict[str, str], seeds: list[int]) -> Iterator[_Row]:
     for protocol in (name for name in PROTOCOLS if name in protocols):
-        arms = {"scratch": None} if protocol == "scratch" else pretrained
-        for (arm, path), seed in product(arms.items(), seeds):
+        methods = {"scratch": None} if protocol == "scratch" else pretrained
+        for (method, path), seed in product(methods.items(), seeds):
             checkpoint = None if path is None else Path(path.replace("{seed}", str(seed))).absolute()
-            yield _Row(protocol, Path(protocols[protocol]).absolute(), arm, checkpoint, seed)
+            yield _Row(protocol, Path(protocols[protocol]).absolute(), method, checkpoint, seed)
 
 
 def _files(store: Path, rows: list[_Row]) -> list[Path]:
@@ -207,8 +213,8 @@ def _files(store: Path, rows: list[_Row]) -> list[Path]:
     return [store, *(row.config for row in rows), *(row.checkpoint for row in rows if row.checkpoint)]
 
 
-def _folder_name(arm: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", arm.lower()).strip("_")
+def _folder_name(method: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", method.lower()).strip("_")
 
 
 def _run(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pcrq.files import atomic_write
 from projects.report.colours import COLOURS, MARKERS
 from projects.report.image_run import FRAMEWORKS, IMAGENET_TEST, image_run
 from projects.report.image_table import FROM_IMAGENET, ImageTable, accuracy_block
@@ -16,8 +17,7 @@ from projects.report.markdown import cell_in_words, grid, plain
 from projects.report.measured import Cell, Sheet, measure
 from projects.report.run_search import Found
 from projects.report.table import Place
-from projects.run_record import Record
-from projects.whole_file import whole_file
+from projects.training.records import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,9 +31,9 @@ def locate(record: Record) -> Place | None:
     run = image_run(record)
     if run is None or not run.has_length_of_ablations:
         return None
-    if run.arm == "RRC":
+    if run.method == "RRC":
         return Place(run.framework, WITHOUT)
-    if run.arm == "RRC+RQ" and run.random_edges and run.random_values:
+    if run.method == "RRC+RQ" and run.random_edges and run.random_values:
         return Place(run.framework, f"{run.bins} bins")
     return None
 
@@ -116,7 +116,7 @@ def save_png(sheets: Sequence[Sheet], path: Path) -> None:
     panels = figure.subplots(1, len(sheets), squeeze=False)[0]
     for axes, sheet in zip(panels, sheets, strict=True):
         _draw_panel(axes, sheet)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png")
 
 

@@ -7,9 +7,9 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pcrq.files import write_text
 from projects.report.measured import Cell, Sheet
 from projects.report.table import Column
-from projects.whole_file import write_text
 
 HEADER = ("table", "row", "column", "metric", "part", "paper", "mean", "std", "seeds", "store", "digest")
 

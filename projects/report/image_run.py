@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from projects.report.table import Place
-from projects.run_record import Record
+from projects.training.records import Record
 
 FRAMEWORKS = {"MoCo v3": "MoCo-v3", "BYOL": "BYOL"}
 """As records name them, and as the paper prints them."""
@@ -21,7 +21,7 @@ class ImageRun:
 
     Args:
         framework: "MoCo-v3" or "BYOL".
-        arm: augmentation and rival: "RRC+RQ", "CR + DACL", …; "MSF" for that method with its own weak views.
+        method: augmentation and baseline: "RRC+RQ", "CR + DACL", …; "MSF" for that method with its own weak views.
         bins: of the quantization, 0 for none.
         random_edges, random_values: of the quantization; True where there is none.
         epochs: its length.
@@ -29,7 +29,7 @@ class ImageRun:
     """
 
     framework: str
-    arm: str
+    method: str
     bins: int
     random_edges: bool
     random_values: bool
@@ -58,17 +58,21 @@ def image_run(record: Record) -> ImageRun | None:
     try:
         pretraining = record.config["pretraining"]
         augmentation = pretraining["augmentation"]
-        framework, rival, epochs = FRAMEWORKS[pretraining["framework"]], pretraining["rival"], pretraining["epochs"]
+        framework, baseline, epochs = (
+            FRAMEWORKS[pretraining["framework"]],
+            pretraining["baseline"],
+            pretraining["epochs"],
+        )
         bins, p = augmentation["bins"], augmentation["p"]
         edges, values = augmentation["random_edges"], augmentation["random_values"]
     except (KeyError, TypeError):  # nothing is known, or it is written by other software
         return None
     if not isinstance(epochs, int) or not isinstance(bins, int) or (bins and p != 1):
         return None
-    if record.arm == "MSF" and rival != "MSF":  # its weak views without its loss
+    if record.method == "MSF" and baseline != "MSF":  # its weak views without its loss
         return None
     edges, values = bool(edges or not bins), bool(values or not bins)
-    return ImageRun(framework, record.arm, bins, edges, values, epochs, record.test_samples == IMAGENET_TEST)
+    return ImageRun(framework, record.method, bins, edges, values, epochs, record.test_samples == IMAGENET_TEST)
 
 
 def place_by_framework(record: Record, rows: dict[str, str]) -> Place | None:
@@ -76,9 +80,9 @@ def place_by_framework(record: Record, rows: dict[str, str]) -> Place | None:
 
     Args:
         record: what was measured.
-        rows: the table's rows by arm.
+        rows: the table's rows by method.
     """
     run = image_run(record)
-    if run is None or run.arm not in rows or not (run.quantizes_as_section_5 and run.has_length_of_ablations):
+    if run is None or run.method not in rows or not (run.quantizes_as_section_5 and run.has_length_of_ablations):
         return None
-    return Place(rows[run.arm], run.framework)
+    return Place(rows[run.method], run.framework)

@@ -11,7 +11,7 @@ from itertools import zip_longest
 from projects.report.placed import Placed, one_per_seed, place_records, seeds_in_words
 from projects.report.run_search import Found
 from projects.report.table import Block, Column, Table, column_label
-from projects.run_record import Record
+from projects.training.records import Record
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pcrq.errors import InputError
 from projects.report.run_search import Found
 from projects.report.settings import differing
 from projects.report.table import Column, Place, Table, column_label
-from projects.run_record import Record
+from projects.training.records import Record
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def one_per_seed(table: Table, placed: Sequence[Placed]) -> tuple[list[Placed], 
     for item in placed:
         place = item.place
         slots[place.row, place.column, place.part, item.record.metric, item.record.seed].append(item)
-    counted, rivals = [], defaultdict(list)
+    counted, baselines = [], defaultdict(list)
     for items in slots.values():
         distinct: dict[tuple, Placed] = {}
         for item in items:
@@ -60,8 +60,8 @@ def one_per_seed(table: Table, placed: Sequence[Placed]) -> tuple[list[Placed], 
             counted.append(items[0])
         else:
             names = differing((item.record for item in items), ignore=(table.part,))
-            rivals[items[0].place.row, tuple(names)] += distinct.values()
-    notes = [_rivals_note(table, row, names, items) for (row, names), items in rivals.items()]
+            baselines[items[0].place.row, tuple(names)] += distinct.values()
+    notes = [_baselines_note(table, row, names, items) for (row, names), items in baselines.items()]
     return counted, notes + _mixed_seeds_notes(table, counted)
 
 
@@ -77,7 +77,7 @@ def seeds_in_words(seeds: Sequence[int]) -> str:
     return f"seed{'s' * (len(ordered) > 1)} {', '.join(map(str, ordered))}"
 
 
-def _rivals_note(table: Table, row: str, names: Sequence[str], items: Sequence[Placed]) -> str:
+def _baselines_note(table: Table, row: str, names: Sequence[str], items: Sequence[Placed]) -> str:
     values = differing((item.record for item in items), ignore=(table.part,))
     listed = ", ".join(f"{name} ({' / '.join(values[name])})" for name in names)
     why = f"differ in {listed}" if names else "have the same settings but not the same value"
@@ -115,4 +115,6 @@ def _check(item: Found, samples: str) -> None:
     elif record.test_samples < 1:
         wrong = f"{record.test_samples} test {samples}"
     if wrong:
-        raise InputError(f"{item.path}: {record.arm}, {record.protocol}, seed {record.seed}: {wrong}; measure it again")
+        raise InputError(
+            f"{item.path}: {record.method}, {record.protocol}, seed {record.seed}: {wrong}; measure it again"
+        )

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pcrq.files import atomic_write
 from projects.report.colours import COLOURS, MARKERS
 from projects.report.dot_plot import draw_dots
 from projects.report.measured import Sheet
 from projects.report.table import Block, Column, column_label
-from projects.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,7 @@ def save_png(sheet: Sheet, path: Path) -> None:
         InputError: the file cannot be written.
     """
     figure = draw(sheet)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png")
 
 

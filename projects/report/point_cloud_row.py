@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from projects.run_record import Record
+from projects.training.records import Record
 
 PROTOCOLS = ("lin", "ft", "scratch")
 METHODS = {"MID": "MID-FC", "MID + quantization": "Ours"}
@@ -10,6 +10,6 @@ METHODS = {"MID": "MID-FC", "MID + quantization": "Ours"}
 
 def point_cloud_row(record: Record) -> str:
     """The row of a record; a network that the paper does not have gets a row of its own name."""
-    if record.arm == record.protocol == "scratch":
+    if record.method == record.protocol == "scratch":
         return "Scratch"
-    return f"{METHODS.get(record.arm, record.arm)} ({record.protocol})"
+    return f"{METHODS.get(record.method, record.method)} ({record.protocol})"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pcrq.errors import InputError
-from projects.run_record import Record, read_records
+from projects.training.records import Record, read_records
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from projects.run_record import Record
+from projects.training.records import Record
 
 
 def differing(records: Iterable[Record], *, ignore: Collection[str] = ()) -> dict[str, list[str]]:
@@ -25,7 +25,7 @@ def agreeing(records: Iterable[Record], *, ignore: Collection[str] = ()) -> dict
 
 
 def _occurring(records: Iterable[Record], ignore: Collection[str]) -> dict[str, list[str]]:
-    settings = [{"arm": record.arm, **dict(_flat(record.config))} for record in records]
+    settings = [{"method": record.method, **dict(_flat(record.config))} for record in records]
     names = dict.fromkeys(name for one in settings for name in one if name not in ignore)
     return {name: list(dict.fromkeys(_words(one.get(name)) for one in settings)) for name in names}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from projects.run_record import Record
+from projects.training.records import Record
 
 Column = float | str
 """A label ratio in (0, 1], or the name of a column of another kind."""

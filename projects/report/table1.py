@@ -5,7 +5,7 @@ from __future__ import annotations
 from projects.report.image_run import image_run
 from projects.report.image_table import FROM_IMAGENET, KNN_BLOCK, TOP_5_BLOCK, ImageTable, accuracy_block
 from projects.report.table import Place
-from projects.run_record import Record
+from projects.training.records import Record
 
 PAPER_ACCURACY = {  # percent, as printed in the paper; it calls the first row "baseline" and the others "+ quantize"
     "RRC": (50.0,),
@@ -14,7 +14,7 @@ PAPER_ACCURACY = {  # percent, as printed in the paper; it calls the first row "
     "+ random bins, midpoints": (66.0,),
     "+ random bins, random values": (67.9,),
 }
-ROWS = {  # by arm, number of bins, whether these are random, and whether the values are
+ROWS = {  # by method, number of bins, whether these are random, and whether the values are
     ("RRC", 0, True, True): "RRC",
     ("RRC+RQ", 8, False, False): "+ uniform bins, midpoints",
     ("RRC+RQ", 8, False, True): "+ uniform bins, random values",
@@ -28,7 +28,7 @@ def locate(record: Record) -> Place | None:
     run = image_run(record)
     if run is None or run.framework != "MoCo-v3" or not run.has_length_of_ablations:
         return None
-    row = ROWS.get((run.arm, run.bins, run.random_edges, run.random_values))
+    row = ROWS.get((run.method, run.bins, run.random_edges, run.random_values))
     return None if row is None else Place(row, run.framework)
 
 

@@ -12,7 +12,7 @@ from projects.report.image_table import (
     epochs_of_column,
 )
 from projects.report.table import Place
-from projects.run_record import Record
+from projects.training.records import Record
 
 PAPER_ACCURACY = {  # percent, as printed in the paper
     "MoCo-v3": (67.9, 71.6, 72.1),
@@ -23,7 +23,7 @@ PAPER_ACCURACY = {  # percent, as printed in the paper
 def locate(record: Record) -> Place | None:
     """The place of a network pretrained with random resized crop and quantization."""
     run = image_run(record)
-    if run is None or run.arm != "RRC+RQ" or not run.quantizes_as_section_5:
+    if run is None or run.method != "RRC+RQ" or not run.quantizes_as_section_5:
         return None
     return Place(run.framework, epochs_column(run.epochs))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from projects.report.image_run import place_by_framework
 from projects.report.image_table import FROM_IMAGENET, KNN_BLOCK, TOP_5_BLOCK, ImageTable, accuracy_block
 from projects.report.table import Place
-from projects.run_record import Record
+from projects.training.records import Record
 
 PAPER_ACCURACY = {  # percent, as printed in the paper; table 4 has 49.4 for RRC with BYOL
     "CR": (10.1, 9.9),
@@ -20,11 +20,11 @@ PAPER_ACCURACY = {  # percent, as printed in the paper; table 4 has 49.4 for RRC
     "RRC + Ours": (67.9, 67.2),
 }
 ROWS = {row.replace(" + Ours", "+RQ"): row for row in PAPER_ACCURACY}
-"""By arm."""
+"""By method."""
 
 
 def locate(record: Record) -> Place | None:
-    """The place of a network pretrained with a crop alone, with quantization, or with a rival of it."""
+    """The place of a network pretrained with a crop alone, with quantization, or with a baseline of it."""
     return place_by_framework(record, ROWS)
 
 

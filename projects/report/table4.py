@@ -5,7 +5,7 @@ from __future__ import annotations
 from projects.report.image_run import place_by_framework
 from projects.report.image_table import FROM_IMAGENET, KNN_BLOCK, TOP_5_BLOCK, ImageTable, accuracy_block
 from projects.report.table import Place
-from projects.run_record import Record
+from projects.training.records import Record
 
 PAPER_ACCURACY = {  # percent, as printed in the paper; table 3 has 49.3 for RRC with BYOL
     "Ours": (42.9, 43.0),
@@ -15,7 +15,7 @@ PAPER_ACCURACY = {  # percent, as printed in the paper; table 3 has 49.3 for RRC
     "Full": (68.9, 68.9),
 }
 ROWS = {"CR+RQ": "Ours", "RRC": "RRC", "RRC+CJ": "RRC + CJ", "RRC+RQ": "RRC + Ours", "Full": "Full"}
-"""By arm; "Ours" alone is with a centre crop, as its numbers in table 3 tell."""
+"""By method; "Ours" alone is with a centre crop, as its numbers in table 3 tell."""
 ABOUT = (
     "CJ is colour jitter; Full adds grey, blur, solarisation and flips. "
     "For RRC with BYOL the paper prints 49.4 here and 49.3 in table 3."

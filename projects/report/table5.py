@@ -12,7 +12,7 @@ from projects.report.image_table import (
     epochs_of_column,
 )
 from projects.report.table import Place
-from projects.run_record import Record
+from projects.training.records import Record
 
 PAPER_ACCURACY = {  # percent, as printed in the table; section 5.1 has 71.9 instead of 71.6
     "MSF w/w": (None, 66.3, None),
@@ -25,9 +25,9 @@ def locate(record: Record) -> Place | None:
     run = image_run(record)
     if run is None or not run.quantizes_as_section_5:
         return None
-    if run.arm == "MSF":
+    if run.method == "MSF":
         return Place("MSF w/w", epochs_column(run.epochs))
-    if run.arm == "RRC+RQ" and run.framework == "MoCo-v3":
+    if run.method == "RRC+RQ" and run.framework == "MoCo-v3":
         return Place("Ours", epochs_column(run.epochs))
     return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from projects.report.point_cloud_row import PROTOCOLS, point_cloud_row
 from projects.report.table import Block, Place, Table, mean_over_parts
-from projects.run_record import Record
+from projects.training.records import Record
 
 PAPER_ACCURACY = {  # percent, as printed in the paper; its row FoldingNet is empty in the text we have
     "FoldingNet (lin)": (None, None, None, None, None, None),

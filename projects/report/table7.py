@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from projects.report.point_cloud_row import PROTOCOLS, point_cloud_row
 from projects.report.table import Block, Place, Table, mean_over_parts, mean_over_samples
-from projects.run_record import Record
+from projects.training.records import Record
 
 PAPER_CATEGORY_MEAN = {  # percent, as printed in the paper
     "Multi-Task (lin)": (None, 73.9, None),

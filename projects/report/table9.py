@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from projects.report.table import Block, Place, Table, mean_over_parts
-from projects.run_record import Record
+from projects.training.records import Record
 
 AVERAGE = "Average"
 PAPER_ACCURACY = {  # percent, as printed in the paper, which has two rows named "COLA [59]"
@@ -19,7 +19,7 @@ PAPER_ACCURACY = {  # percent, as printed in the paper, which has two rows named
     "Ours": (74.2, 78.0, 45.7, 92.6, 95.1, 92.1, 79.6),
 }
 ROWS = {"RRC+Mixup": "BYOL-A", "RRC+RQ": "Ours"}
-"""By arm; other arms have rows of their own."""
+"""By method; other methods have rows of their own."""
 PROTOCOLS = {"accuracy": "linear evaluation", "kNN accuracy": "kNN"}
 
 _MIXUP = {"mixup": 0.4}
@@ -40,18 +40,18 @@ def _row(record: Record) -> str:
     """The paper's row, unless something was done in another way than it says, or by others."""
     pretraining = record.config.get("pretraining")
     pretraining = pretraining if isinstance(pretraining, dict) else {}
-    if record.arm == "BYOL-A" and "weights of" in pretraining:
+    if record.method == "BYOL-A" and "weights of" in pretraining:
         return _published(str(pretraining["weights of"]))
     augmentation = pretraining.get("augmentation")
-    return _row_of_ours(record.arm, augmentation if isinstance(augmentation, dict) else {})
+    return _row_of_ours(record.method, augmentation if isinstance(augmentation, dict) else {})
 
 
-def _row_of_ours(arm: str, augmentation: dict[str, Any]) -> str:
-    usual = {**(_MIXUP if "Mixup" in arm else {}), **(_QUANTIZATION if "RQ" in arm else {})}
+def _row_of_ours(method: str, augmentation: dict[str, Any]) -> str:
+    usual = {**(_MIXUP if "Mixup" in method else {}), **(_QUANTIZATION if "RQ" in method else {})}
     others = {name: augmentation[name] for name in usual if augmentation.get(name, usual[name]) != usual[name]}
-    arm = arm.removesuffix(f" ({', '.join(_READINGS[name] for name in others if name in _READINGS)})")
+    method = method.removesuffix(f" ({', '.join(_READINGS[name] for name in others if name in _READINGS)})")
     words = [_READINGS.get(name, f"{name} {value}") for name, value in others.items()]
-    return f"{arm} ({', '.join(words)})" if words else ROWS.get(arm, arm)
+    return f"{method} ({', '.join(words)})" if words else ROWS.get(method, method)
 
 
 def _published(file: str) -> str:

@@ -17,8 +17,8 @@ from data_prep.pipeline import Pipeline
 from data_prep.run import prepare
 from data_prep.sampling import sample
 from data_prep.scan import scan
-from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
+from pcrq.stores.shape_store import ShapeStore
 
 SHAPENET_PART_COUNTS = [4, 2, 2, 4, 4, 3, 3, 2, 4, 2, 6, 2, 3, 3, 3, 3]  # in the order of the synsets
 OPTIONAL = {

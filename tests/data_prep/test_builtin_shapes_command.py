@@ -2,7 +2,7 @@
 
 import pytest
 
-from octree.shape_store import ShapeStore
+from pcrq.stores.shape_store import ShapeStore
 from projects.cli import main
 
 

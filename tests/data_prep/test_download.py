@@ -288,7 +288,7 @@ def test_a_data_set_is_fetched_over_a_cut_connection_and_prepared(url, served, t
     from data_prep.builtin_shapes import builtin_items
     from data_prep.layouts import pack, write_modelnet40
     from data_prep.public_datasets import modelnet40
-    from octree.shape_store import ShapeStore
+    from pcrq.stores.shape_store import ShapeStore
     from projects.cli import main
 
     write_modelnet40(tmp_path / "ModelNet40", builtin_items(2, ["lamp"]))

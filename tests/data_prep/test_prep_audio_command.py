@@ -12,8 +12,8 @@ from killed_preparation import kill_preparation
 
 from data_prep.run import Item, prepare_store
 from data_prep.sound_recipe import SoundRecipe
-from data_prep.sound_store import SoundStore
 from pcrq.errors import InputError
+from pcrq.stores.sound_store import SoundStore
 from projects.cli import main
 
 

@@ -3,7 +3,7 @@
 import pytest
 import trimesh
 
-from octree.shape_store import ShapeStore
+from pcrq.stores.shape_store import ShapeStore
 from projects.cli import main
 
 

@@ -19,9 +19,9 @@ from data_prep.builtin_shapes import builtin_items, generate, part_names
 from data_prep.layouts import SYNSETS, pack, write_modelnet40, write_shapenet_part, write_shapenetcore
 from data_prep.layouts.shapenetcore import model_id
 from data_prep.public_datasets import collect_modelnet40, collect_shapenet_part, collect_shapenetcore
-from octree.label_subset import label_subset
-from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
+from pcrq.evaluation.subsets import label_subset
+from pcrq.stores.shape_store import ShapeStore
 from projects.cli import main
 
 CATEGORIES = ["chair", "lamp"]
@@ -374,7 +374,7 @@ def test_shapenet_part_becomes_a_store_with_its_labels_and_order(published, tmp_
     assert store.id == listed and store.split == splits and len(listed) == 12
     assert len(store.classes) == 16 and store.classes[4] == "chair" and store.classes[8] == "lamp"
     assert len(store.parts) == 50 and store.parts[0] == "airplane/body" and store.parts[47] == "table/desktop"
-    assert store.parts[12:16] == ["chair/back", "chair/seat", "chair/leg", "chair/arm"] and store.has_patches
+    assert store.parts[12:16] == ["chair/back", "chair/seat", "chair/leg", "chair/method"] and store.has_patches
     for shape in store:
         rows = np.loadtxt(published / "part" / f"{shape.id}.txt")
         np.testing.assert_array_equal(shape.labels, rows[:, 6])  # every point, in the order of the file

@@ -40,8 +40,8 @@ from data_prep.public_sounds import (
 from data_prep.public_sounds.speech_commands import PUBLISHED, stretch_starts
 from data_prep.public_sounds.voxforge import split_of
 from data_prep.safe_tar import plain_tar
-from data_prep.sound_store import SoundStore
 from pcrq.errors import InputError
+from pcrq.stores.sound_store import SoundStore
 from projects.cli import main
 from projects.report.table9 import TABLE_9
 
@@ -649,7 +649,7 @@ def test_an_interrupted_run_does_not_decompress_again(published, tmp_path, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("projects.commands.prep_options.run_recipe", interrupted)
+        patched.setattr("projects.cli.prep_options.run_recipe", interrupted)
         assert prep("nsynth", packed, tmp_path / "s.h5") != 0
     kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "s.h5.unpacked").iterdir()}
     assert len(kept) == 3

@@ -19,8 +19,8 @@ from data_prep.pipeline import Pipeline, prepare_shape
 from data_prep.point_cloud import PointCloud
 from data_prep.run import Item, prepare, prepare_store
 from data_prep.sound_recipe import SoundRecipe
-from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
+from pcrq.stores.shape_store import ShapeStore
 from projects.cli import main
 
 QUICK = Pipeline(resolution=16, patches=5)

@@ -20,8 +20,8 @@ from data_prep.pipeline import Pipeline
 from data_prep.run import Item, prepare
 from data_prep.scheduler import connected
 from data_prep.shape_recipe import ShapeRecipe
-from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
+from pcrq.stores.shape_store import ShapeStore
 from projects.cli import main
 
 QUICK = Pipeline(resolution=16, patches=5)

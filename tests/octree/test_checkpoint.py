@@ -5,9 +5,10 @@ import pickle
 import pytest
 import torch
 
-from octree.checkpoint import describe, load_checkpoint, weights_digest
 from octree.midnet import MIDNet, MIDNetConfig
+from octree.pretrained import describe
 from pcrq import InputError
+from pcrq.checkpoint import load_checkpoint, weights_digest
 
 CONFIG = MIDNetConfig(depth=4, full_depth=1, width=16, blocks=1, nempty=True)
 

@@ -10,9 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import octree
-from octree.checkpoint import describe
 from octree.midnet import MIDNet, MIDNetConfig
-from octree.pretrained import load_pretrained, pretraining_arm, save_pretrained
+from octree.pretrained import describe, load_pretrained, pretraining_method, save_pretrained
 from pcrq import InputError
 
 CONFIG = MIDNetConfig(depth=4, full_depth=1, width=16, blocks=1, nempty=True)
@@ -95,8 +94,12 @@ def test_the_import_alone_loads_nothing_heavy():
         octree.load_everything  # noqa: B018
 
 
-def test_an_arm_is_named_by_its_bins():
-    assert [pretraining_arm(p) for p in ({"bins": 0}, {"bins": 30}, {})] == ["MID", "MID + quantization", "pretrained"]
+def test_a_method_is_named_by_its_bins():
+    assert [pretraining_method(p) for p in ({"bins": 0}, {"bins": 30}, {})] == [
+        "MID",
+        "MID + quantization",
+        "pretrained",
+    ]
 
 
 class Bomb:

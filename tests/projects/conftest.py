@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from octree.checkpoint import describe
 from octree.midnet import MIDNet, MIDNetConfig
-from octree.shape_store import ShapeStoreWriter
+from octree.pretrained import describe
+from pcrq.stores.shape_store import ShapeStoreWriter
 
 
 @pytest.fixture(scope="session")

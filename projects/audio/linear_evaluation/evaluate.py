@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data_prep.sound_store import SoundStore
 from pcrq.errors import InputError
+from pcrq.stores.sound_store import SoundStore
 from projects.audio.embedding import embed_sounds
 from projects.audio.encoder_checkpoint import UNTRAINED, LoadedEncoder, load_encoder
 from projects.audio.linear_evaluation.classifier import EPOCHS, accuracy, standardise_, train_classifier
@@ -23,9 +23,9 @@ from projects.audio.linear_evaluation.partition import Partition, held_out, part
 from projects.audio.ntt import AudioNTT2020
 from projects.audio.records import sound_record, task_name
 from projects.audio.store_waveforms import Clips, waveform_statistics
-from projects.device import choose_device
-from projects.run_record import Record, append_records, known_records
-from projects.training_cli import make_run_folder
+from projects.training.cli import make_run_folder
+from projects.training.device import choose_device
+from projects.training.records import Record, append_records, known_records
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def evaluate(
     repeats: int = 10,
     epochs: int = EPOCHS,
     seed: int = 0,
-    arm: str = "",
+    method: str = "",
     dimension: int = 2048,
     channels: int = 64,
     batch_size: int = 64,
@@ -62,7 +62,7 @@ def evaluate(
         epochs: of the layer, at most.
         seed: of the first repeat, the next one has the next; draws the layer, the order of the clips, a validation set
             where there is none, and the weights of a random encoder.
-        arm: what the results call the encoder; empty for what the checkpoint says.
+        method: what the results call the encoder; empty for what the checkpoint says.
         dimension: of a random encoder's embeddings.
         channels: of a random encoder's convolutions.
         batch_size: clips that are embedded at a time.
@@ -79,7 +79,7 @@ def evaluate(
                 raise InputError(f"{name} {number}: choose at least {least}")
     sounds = SoundStore(store)
     parts, seconds = partitions(sounds), _seconds(sounds, seconds)
-    loaded = _encoder(checkpoint, arm, statistics, (dimension, channels), seed)
+    loaded = _encoder(checkpoint, method, statistics, (dimension, channels), seed)
     make_run_folder(run_dir)
     results = run_dir / "results.json"
     config = {
@@ -91,7 +91,7 @@ def evaluate(
         "epochs": epochs,
         **({"folds": len(parts)} if len(parts) > 1 else {}),
     }
-    records = [_record(sounds, parts, loaded.arm, seed + repeat, config) for repeat in range(repeats)]
+    records = [_record(sounds, parts, loaded.method, seed + repeat, config) for repeat in range(repeats)]
     known = known_records(results)
     missing = [record for record in records if record.key not in known]
     if missing:
@@ -100,7 +100,7 @@ def evaluate(
         append_records(results, measured)
         known |= {record.key: record for record in measured}
     accuracies = [known[record.key].value for record in records]
-    _log.info("%s, %s: accuracy %s", task_name(sounds), loaded.arm, _in_words(accuracies))
+    _log.info("%s, %s: accuracy %s", task_name(sounds), loaded.method, _in_words(accuracies))
     _log.info("recorded in %s", results)
 
 
@@ -113,16 +113,16 @@ def _seconds(store: SoundStore, seconds: float | None) -> float:
     return float(seconds)
 
 
-def _encoder(checkpoint: Path | None, arm: str, statistics: str, sizes: tuple[int, int], seed: int) -> LoadedEncoder:
+def _encoder(checkpoint: Path | None, method: str, statistics: str, sizes: tuple[int, int], seed: int) -> LoadedEncoder:
     if checkpoint is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            loaded = LoadedEncoder(AudioNTT2020(sizes[0], channels=sizes[1]).eval(), arm=UNTRAINED)
+            loaded = LoadedEncoder(AudioNTT2020(sizes[0], channels=sizes[1]).eval(), method=UNTRAINED)
     else:
         loaded = load_encoder(checkpoint)
-    loaded.arm = arm or loaded.arm
-    if not loaded.arm:
-        raise InputError(f"{checkpoint}: does not tell how it was pretrained; name it for the results by --arm")
+    loaded.method = method or loaded.method
+    if not loaded.method:
+        raise InputError(f"{checkpoint}: does not tell how it was pretrained; name it for the results by --method")
     if statistics == "pretraining" and loaded.statistics is None:
         raise InputError(
             f"{checkpoint or 'a random encoder'}: has no statistics of its pretraining; choose --statistics task"
@@ -130,11 +130,11 @@ def _encoder(checkpoint: Path | None, arm: str, statistics: str, sizes: tuple[in
     return loaded
 
 
-def _record(store: SoundStore, parts: list[Partition], arm: str, seed: int, config: dict) -> Record:
+def _record(store: SoundStore, parts: list[Partition], method: str, seed: int, config: dict) -> Record:
     """What is to be measured; of folds, the mean over them."""
     return sound_record(
         store,
-        arm=arm,
+        method=method,
         protocol="linear evaluation",
         metric="accuracy",
         value=0.0,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.sound_store import SoundStore
 from pcrq.errors import InputError
+from pcrq.stores.sound_store import SoundStore
 
 VALIDATION = 0.1
 """Of the training clips, where a store has no validation split; as in BYOL-A."""

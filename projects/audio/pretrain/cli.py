@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from octree.checkpoint import weights_digest
+from pcrq.checkpoint import weights_digest
 from projects.audio.encoder_checkpoint import KEY
 from projects.audio.linear_evaluation.evaluate import evaluate
 from projects.audio.pretrain.data import PretrainSounds
@@ -15,9 +15,8 @@ from projects.audio.pretrain.knn_callback import KNNAccuracy
 from projects.audio.pretrain.module import BYOLA
 from projects.audio.records import sound_record
 from projects.audio.sweep import audio_sweep
-from projects.pretraining_cli import PretrainingCLI
-from projects.run_record import Record, append_records, known_records
-from projects.training_cli import run_training
+from projects.training.cli import PretrainingCLI, run_training
+from projects.training.records import Record, append_records, known_records
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ The options that matter are explained in projects/audio/README.md; the others ar
         accuracy = knn.measure(self.trainer, model) if knn.last is None else knn.last  # None: resumed at the very end
         return sound_record(
             self.datamodule.store,
-            arm=model.augmentation.name,
+            method=model.augmentation.name,
             protocol="kNN",
             metric="kNN accuracy",
             value=accuracy,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_prep.sound_store import SoundStore
 from pcrq.errors import InputError
+from pcrq.stores.sound_store import SoundStore
 from projects.audio.store_waveforms import RandomSegments
-from projects.whole_batches import WholeBatches
+from projects.training.sampling import WholeBatches
 
 
 class PretrainSounds(WholeBatches):

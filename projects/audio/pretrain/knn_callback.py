@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_prep.sound_store import SoundStore
-from octree.knn import knn_accuracy
 from pcrq.errors import InputError
-from projects.accuracy_callback import AccuracyCallback
+from pcrq.evaluation.knn import knn_accuracy
+from pcrq.evaluation.subsets import subset
+from pcrq.stores.sound_store import SoundStore
 from projects.audio.embedding import embed_sounds
-from projects.fixed_choice import fixed_choice
+from projects.training.callbacks import AccuracyCallback
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class KNNAccuracy(AccuracyCallback):
         return self.last
 
     def _embedded(self, trainer: pl.Trainer, module: pl.LightningModule, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        data, indices = trainer.datamodule, fixed_choice(self.sounds, indices)
+        data, indices = trainer.datamodule, subset(self.sounds, indices)
         features = embed_sounds(
             module.encoder, module.statistics, data.store, indices, seconds=self.seconds, workers=data.workers
         )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pcrq.errors import InputError
+from pcrq.ssl.byol import BYOL
 from projects.audio import encoder_checkpoint
 from projects.audio.augmentation import Augmentation
 from projects.audio.log_mel import LogMel
@@ -21,9 +22,8 @@ from projects.audio.normalization import LogMelStatistics
 from projects.audio.ntt import AudioNTT2020
 from projects.audio.store_waveforms import waveform_statistics
 from projects.audio.views import AudioViews
-from projects.resumed_run import refuse_another_run
-from projects.siamese.byol import BYOL
-from projects.step_generator import step_generator
+from projects.training.records import check_resume_config
+from projects.training.sampling import step_generator
 
 _log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class BYOLA(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Refuse to go on with other sounds or in another way; take the statistics, whoever measured them."""
-        refuse_another_run(self.trainer.ckpt_path, checkpoint.get("resume", {}), self._common())
+        check_resume_config(self.trainer.ckpt_path, checkpoint.get("resume", {}), self._common())
         self.views.pre_normalize.statistics = LogMelStatistics(**checkpoint[encoder_checkpoint.KEY]["statistics"])
 
     def pretraining(self) -> dict[str, Any]:

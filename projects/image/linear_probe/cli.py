@@ -12,7 +12,7 @@ from projects.image.linear_probe.data import LabelledImages
 from projects.image.linear_probe.module import KEY, LinearProbe
 from projects.image.records import record_evaluation
 from projects.image.view_data import log_refusals
-from projects.training_cli import TrainingCLI, run_training
+from projects.training.cli import TrainingCLI, run_training
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ The options that matter are explained in projects/image/README.md; the others ar
         data, model = self.datamodule, self.model
         _log.info(
             "%s (%s): %d training and %d test images of %s, %d classes, on %s; everything goes to %s",
-            model.arm,
+            model.method,
             model.loaded.encoder.name,
             len(data.train),
             len(data.test),
@@ -80,7 +80,7 @@ The options that matter are explained in projects/image/README.md; the others ar
         results = record_evaluation(
             Path(self.config_init.fit.run_dir),
             model.measured,
-            arm=model.arm,
+            method=model.method,
             protocol="linear probe",
             seed=model.seed,
             train=data.train,

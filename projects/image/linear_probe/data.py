@@ -8,10 +8,10 @@ import lightning.pytorch as pl
 from torch.utils.data import DataLoader
 
 from pcrq.errors import InputError
-from projects.epoch_sampler import EpochKeys, EpochSampler
 from projects.image.image_transforms import evaluation_transform, probe_train_transform
 from projects.image.sources import open_source
 from projects.image.view_data import ViewData
+from projects.training.sampling import EpochKeys, EpochSampler
 
 
 class LabelledImages(pl.LightningDataModule):

@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcrq.errors import InputError
+from pcrq.ssl.optimizer import scaled_learning_rate
 from projects.image.augmentation import Augmentation
 from projects.image.encoder import Encoder, feature_size
 from projects.image.encoder_checkpoint import LoadedEncoder, load_encoder
-from projects.image.records import arm_name
+from projects.image.records import method_name
 from projects.image.views import ViewsOnDevice
-from projects.resumed_run import refuse_another_run
-from projects.siamese.optimizer import scaled_learning_rate
+from projects.training.records import check_resume_config
 
 KEY = "linear_probe"
 """The entry of a checkpoint that marks it as one of these runs."""
@@ -60,7 +60,7 @@ class LinearProbe(pl.LightningModule):
             untrained encoder.
         encoder: its architecture, where the checkpoint does not tell it, or none is given.
         pretraining: how it was pretrained, where the checkpoint does not tell it.
-        arm: what the results call it; empty for what the checkpoint says.
+        method: what the results call it; empty for what the checkpoint says.
         learning_rate: for 256 images a step; the rate is in proportion to the joint batch.
         seed: draws the weights, the order of the images and the crops.
 
@@ -73,7 +73,7 @@ class LinearProbe(pl.LightningModule):
         checkpoint: Path | None = None,
         encoder: Encoder | None = None,
         pretraining: Pretraining | None = None,
-        arm: str = "",
+        method: str = "",
         learning_rate: float = 0.1,
         seed: int = 0,
     ):
@@ -87,11 +87,11 @@ class LinearProbe(pl.LightningModule):
                 raise InputError("model.pretraining: tells of a checkpoint; name it by --model.checkpoint")
             if self.loaded.pretraining:
                 raise InputError(f"{checkpoint}: tells itself how it was pretrained; leave model.pretraining out")
-            self.loaded.pretraining = {**asdict(pretraining), "rival": ""}
-        self.arm = arm or arm_name(self.loaded.pretraining)
-        if not arm and checkpoint is not None and not self.loaded.pretraining:
+            self.loaded.pretraining = {**asdict(pretraining), "baseline": ""}
+        self.method = method or method_name(self.loaded.pretraining)
+        if not method and checkpoint is not None and not self.loaded.pretraining:
             raise InputError(
-                f"{checkpoint}: does not tell how it was pretrained; name it for the results by --model.arm, or give "
+                f"{checkpoint}: does not tell how it was pretrained; name it by --model.method, or give "
                 "--model.pretraining"
             )
 
@@ -179,7 +179,7 @@ class LinearProbe(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Refuse to go on in another way."""
-        refuse_another_run(self.trainer.ckpt_path, checkpoint.get(KEY, {}), self._identity())
+        check_resume_config(self.trainer.ckpt_path, checkpoint.get(KEY, {}), self._identity())
 
     def common(self) -> dict[str, Any]:
         """What decides the result besides seed and images, as plain values."""

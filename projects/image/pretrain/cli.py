@@ -8,16 +8,15 @@ from pathlib import Path
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from octree.checkpoint import weights_digest
+from pcrq.checkpoint import weights_digest
 from projects.image.encoder_checkpoint import KEY
 from projects.image.pretrain.data import PretrainImages
 from projects.image.pretrain.knn_callback import KNNAccuracy
 from projects.image.pretrain.module import SiamesePretraining
-from projects.image.records import arm_name, record_evaluation
+from projects.image.records import method_name, record_evaluation
 from projects.image.sweep import image_sweep
 from projects.image.view_data import log_refusals
-from projects.pretraining_cli import PretrainingCLI
-from projects.training_cli import run_training
+from projects.training.cli import PretrainingCLI, run_training
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +26,7 @@ class PretrainCLI(PretrainingCLI):
 
     module = "projects.image.pretrain"
     description = """\
-Pretrain an encoder of images by MoCo v3 or BYOL, with randomized quantization or any other arm of the paper.
+Pretrain an encoder of images by MoCo v3 or BYOL, with randomized quantization or any other method of the paper.
 
 The options that matter are explained in projects/image/README.md; the others are Lightning's.
 """
@@ -65,7 +64,7 @@ The options that matter are explained in projects/image/README.md; the others ar
         results = record_evaluation(
             Path(self.config_init.fit.run_dir),
             {"kNN accuracy": accuracy},
-            arm=arm_name(pretraining),
+            method=method_name(pretraining),
             protocol="kNN",
             seed=model.seed,
             train=gallery,

@@ -10,7 +10,7 @@ from projects.image.augmentation import Augmentation
 from projects.image.image_transforms import view_transforms
 from projects.image.sources import ImageSource, open_source
 from projects.image.view_data import ViewData
-from projects.whole_batches import WholeBatches
+from projects.training.sampling import WholeBatches
 
 
 class PretrainImages(WholeBatches):

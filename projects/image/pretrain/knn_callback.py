@@ -7,8 +7,8 @@ import logging
 import lightning.pytorch as pl
 
 from pcrq.errors import InputError
-from projects.accuracy_callback import AccuracyCallback
 from projects.image.features import source_knn_accuracy
+from projects.training.callbacks import AccuracyCallback
 
 _log = logging.getLogger(__name__)
 

@@ -9,17 +9,18 @@ import lightning.pytorch as pl
 import torch
 
 from pcrq.errors import InputError
+from pcrq.ssl import (
+    ssql,
+)
+from pcrq.ssl.byol import BYOL
+from pcrq.ssl.moco_v3 import MoCoV3
+from pcrq.ssl.optimizer import LARS, scaled_learning_rate, warmup_cosine
+from pcrq.ssl.siamese import Baseline, cosine_momentum
 from projects.image import encoder_checkpoint
 from projects.image.encoder import Encoder, feature_size
 from projects.image.views import ViewsOnDevice
-from projects.resumed_run import refuse_another_run
-from projects.siamese import dacl, imix, msf, ssql  # noqa: F401 (so that --model.rival knows them by name)
-from projects.siamese.byol import BYOL
-from projects.siamese.moco_v3 import MoCoV3
-from projects.siamese.momentum import cosine_momentum
-from projects.siamese.optimizer import LARS, scaled_learning_rate, warmup_cosine
-from projects.siamese.rival import Rival
-from projects.step_generator import common_generator, step_generator
+from projects.training.records import check_resume_config
+from projects.training.sampling import common_generator, step_generator
 
 FRAMEWORKS = {"mocov3": "MoCo v3", "byol": "BYOL"}
 
@@ -85,7 +86,7 @@ class SiamesePretraining(pl.LightningModule):
         framework: "mocov3" or "byol".
         encoder: the architecture.
         heads: of the framework.
-        rival: another way to make the loss of two views, with which the paper compares: DACL, IMix, SSQL, or MSF.
+        baseline: another way to make the loss of two views, with which the paper compares: DACL, IMix, SSQL, or MSF.
         optimization: how the network is trained.
         seed: draws every quantizer; a step's draw depends on the seed, the step and the process alone.
     """
@@ -95,26 +96,26 @@ class SiamesePretraining(pl.LightningModule):
         framework: Literal["mocov3", "byol"] = "mocov3",
         encoder: Encoder = Encoder(),  # noqa: B008 (frozen)
         heads: Heads = Heads(),
-        rival: Rival | None = None,
+        baseline: Baseline | None = None,
         optimization: Optimization = Optimization(),
         seed: int = 0,
     ):
         super().__init__()
         self.framework_name, self.encoder, self.heads = framework, encoder, heads
         self.optimization, self.seed = optimization, seed
-        self._rival = [rival]  # a part of the framework, which is made when the size of images is known
+        self._baseline = [baseline]  # a part of the framework, which is made when the size of images is known
 
     def setup(self, stage: str) -> None:
         """Make the networks for the images that are known now."""
         if hasattr(self, "framework"):
             return
-        data, heads, rival = self.trainer.datamodule, self.heads, self._rival[0]
+        data, heads, baseline = self.trainer.datamodule, self.heads, self._baseline[0]
         network = self.encoder.build()
         features = feature_size(network, data.size)
         if self.framework_name == "mocov3":
-            framework = MoCoV3(network, features, heads.hidden, heads.out, heads.temperature, rival)
+            framework = MoCoV3(network, features, heads.hidden, heads.out, heads.temperature, baseline)
         else:
-            framework = BYOL(network, features, heads.hidden, heads.out, rival)
+            framework = BYOL(network, features, heads.hidden, heads.out, baseline)
         self.framework = framework.to(memory_format=torch.channels_last)
         self.views = ViewsOnDevice(data.augmentation, data.source.mean, data.source.std)
 
@@ -123,8 +124,8 @@ class SiamesePretraining(pl.LightningModule):
         generator = step_generator(self, self.seed)
         torch.manual_seed(generator.initial_seed() + 1)  # for dropout of encoders, so that they resume exactly, too
         first, second = (view.contiguous(memory_format=torch.channels_last) for view in self.views(batch[0], generator))
-        if isinstance(self.framework.rival, ssql.SSQL):
-            self.framework.rival.common_generator = common_generator(self, self.seed)
+        if isinstance(self.framework.baseline, ssql.SSQL):
+            self.framework.baseline.common_generator = common_generator(self, self.seed)
         loss = self.framework(first, second, generator)
         self.log("loss", loss, prog_bar=True, batch_size=len(first))
         return loss
@@ -174,16 +175,16 @@ class SiamesePretraining(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Refuse to go on with another network, other images, or in another way."""
-        refuse_another_run(self.trainer.ckpt_path, checkpoint.get("resume", {}), self._common())
+        check_resume_config(self.trainer.ckpt_path, checkpoint.get("resume", {}), self._common())
 
     def pretraining(self) -> dict[str, Any]:
         """How the encoder was pretrained up to now; it goes with the encoder wherever that goes."""
-        data, rival = self.trainer.datamodule, self._rival[0]
+        data, baseline = self.trainer.datamodule, self._baseline[0]
         return {
             "framework": FRAMEWORKS[self.framework_name],
             "augmentation": asdict(data.augmentation),
-            "rival": "" if rival is None else rival.name,
-            **({} if rival is None else {"rival_options": rival.options}),
+            "baseline": "" if baseline is None else baseline.name,
+            **({} if baseline is None else {"baseline_options": baseline.options}),
             "epochs": min(self.trainer.current_epoch + 1, self.trainer.max_epochs),
             "source": data.source.name,
             "images": len(data.source),

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from pcrq.errors import InputError
-from projects.fixed_choice import fixed_choice
+from pcrq.evaluation.subsets import subset
 from projects.image.sources.decoding import SUFFIXES, read_image
 from projects.image.sources.packed_names import PackedNames
 from projects.image.sources.source import ImageSource, Split
@@ -79,7 +79,7 @@ class FolderImages(ImageSource):
 
         To ask a network's file system for the sizes of ImageNet's files would take every process minutes.
         """
-        digest, measured = hashlib.sha256(), set(fixed_choice(_SIZES, np.arange(len(self))).tolist())
+        digest, measured = hashlib.sha256(), set(subset(_SIZES, np.arange(len(self))).tolist())
         for index, name in enumerate(self._names):
             size = self._size(name) if index in measured else ""
             digest.update(os.fsencode(name) + f"\0{size}\n".encode())

@@ -9,7 +9,7 @@ from projects.point_cloud.classify.module import Classification
 from projects.point_cloud.fine_tuning_cli import FineTuningCLI
 from projects.point_cloud.labelled_data import ClassificationData
 from projects.point_cloud.table_sweep import classify_sweep
-from projects.training_cli import run_training
+from projects.training.cli import run_training
 
 
 class ClassifyCLI(FineTuningCLI):

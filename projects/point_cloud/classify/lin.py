@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from octree.checkpoint import weights_digest
 from octree.embedding import embed
-from octree.linear_probe import LabelledFeatures, sgd_probe
-from octree.pretrained import load_pretrained, pretraining_arm
-from projects.device import choose_device
+from octree.pretrained import load_pretrained, pretraining_method
+from pcrq.checkpoint import weights_digest
+from pcrq.evaluation.linear_probe import LabelledFeatures, sgd_probe
 from projects.point_cloud.fine_tuning import Schedule
 from projects.point_cloud.labelled_data import ClassificationData
-from projects.run_record import append_records, known_records
-from projects.training_cli import make_run_folder
+from projects.training.cli import make_run_folder
+from projects.training.device import choose_device
+from projects.training.records import append_records, known_records
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def lin(
     run_dir: Path = Path("runs/classify_lin"),
     ratios: list[float] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0],  # noqa: B006 (never changed)
     seed: int = 0,
-    arm: str = "",
+    method: str = "",
     schedule: Schedule = LINEAR_SCHEDULE,
     batch_size: int = 32,
     device: str = "auto",
@@ -53,7 +53,7 @@ def lin(
         run_dir: folder for results.json.
         ratios: parts of the labels, in (0, 1]: the first ⌈ratio·n⌉ shapes of every category.
         seed: draws the initial weights and the order of the shapes.
-        arm: what the results call the network; empty for what the checkpoint says.
+        method: what the results call the network; empty for what the checkpoint says.
         schedule: how long and how fast to train.
         batch_size: shapes in a step.
         device: cpu, cuda, cuda:1, …; auto takes a GPU where there is one.
@@ -76,7 +76,7 @@ def lin(
             "steps": schedule.steps(ratio),
             "batch_size": batch_size,
         }
-        named = arm or pretraining_arm(network.pretraining)
+        named = method or pretraining_method(network.pretraining)
         records[ratio] = labels.record("shape classification", named, "lin", "accuracy", seed, config)
     missing = [ratio for ratio, record in records.items() if record.key not in known]
     if missing:

@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from octree.shape_store import Shape, ShapeStore
+from pcrq.files import atomic_write
+from pcrq.stores.shape_store import Shape, ShapeStore
 from projects.point_cloud.view.cloud import ball_radius, original
 from projects.point_cloud.view.render import render
-from projects.whole_file import whole_file
 
 _CELL = 240  # pixels along each side of a cloud
 _TITLE = 44  # pixels for the two lines above a cloud
@@ -62,7 +62,7 @@ def save_neighbours(
             for line, look, above in zip(lines, looks, (28, 11), strict=True):
                 at = ((left + _CELL / 2) / width, (bottom + _CELL + above) / height)
                 figure.text(*at, line, ha="center", va="center", fontsize=9, parse_math=False, **look)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png")
 
 

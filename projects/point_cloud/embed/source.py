@@ -14,9 +14,9 @@ from data_prep.mesh_loading import MESH_FORMATS, Axis, load_mesh
 from data_prep.pipeline import Pipeline
 from data_prep.run import Item
 from data_prep.shape_recipe import ShapeRecipe
-from octree.shape_store import ShapeStore
+from data_prep.temporary_store import STORE_FORMATS, Source, temporary_store
 from pcrq.errors import InputError
-from projects.temporary_store import STORE_FORMATS, Source, temporary_store
+from pcrq.stores.shape_store import ShapeStore
 
 
 @contextlib.contextmanager

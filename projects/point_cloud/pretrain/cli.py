@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from octree.checkpoint import KEY
+from octree.pretrained import KEY
 from projects.point_cloud.pretrain.data import PretrainData
 from projects.point_cloud.pretrain.knn_callback import KNNAccuracy
 from projects.point_cloud.pretrain.module import MIDPretraining
-from projects.pretraining_cli import PretrainingCLI
-from projects.training_cli import run_training
+from projects.training.cli import PretrainingCLI, run_training
 
 
 class PretrainCLI(PretrainingCLI):

@@ -11,9 +11,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from octree.point_batch import PointBatch, collate
-from octree.shape_store import Shape, ShapeStore
 from pcrq.errors import InputError
-from projects.epoch_sampler import EpochSampler
+from pcrq.stores.shape_store import Shape, ShapeStore
+from projects.training.sampling import EpochSampler
 
 
 class PretrainData(pl.LightningDataModule):

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 
 from octree.embedding import embed
-from octree.knn import knn_accuracy
 from octree.midnet import MIDNet
-from octree.shape_store import ShapeStore
 from pcrq.errors import InputError
-from projects.accuracy_callback import AccuracyCallback
-from projects.fixed_choice import fixed_choice
+from pcrq.evaluation.knn import knn_accuracy
+from pcrq.evaluation.subsets import subset
+from pcrq.stores.shape_store import ShapeStore
+from projects.training.callbacks import AccuracyCallback
 
 
 class KNNAccuracy(AccuracyCallback):
@@ -57,8 +57,8 @@ def store_knn_accuracy(
         shapes: at most so many in the gallery, and held out.
     """
     held_out = np.flatnonzero(np.isin(np.asarray(store.split, dtype=object), ["val", "test"]) & (store.category >= 0))
-    held_out = fixed_choice(shapes, np.setdiff1d(held_out, gallery))
-    gallery = fixed_choice(shapes, gallery[store.category[gallery] >= 0])
+    held_out = subset(shapes, np.setdiff1d(held_out, gallery))
+    gallery = subset(shapes, gallery[store.category[gallery] >= 0])
     category = torch.from_numpy(store.category.astype(np.int64))
     features = embed(network, store, gallery)
     if len(held_out) == 0:

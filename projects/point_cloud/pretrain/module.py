@@ -9,14 +9,14 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from octree import checkpoint as network_checkpoint
+from octree import pretrained as network_checkpoint
 from octree.augmentation import Distortion, clip, quantize
 from octree.mid_loss import MIDLoss, MIDLosses, MIDTarget
 from octree.midnet import MIDFeatures, MIDNet, MIDNetConfig
 from octree.point_batch import PointBatch
 from pcrq.errors import InputError
-from projects.resumed_run import refuse_another_run
-from projects.step_generator import step_generator
+from projects.training.records import check_resume_config
+from projects.training.sampling import step_generator
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class MIDPretraining(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Refuse to go on with another network, other shapes (rows of the banks) or another order of them."""
-        refuse_another_run(self.trainer.ckpt_path, checkpoint.get("resume", {}), self._common())
+        check_resume_config(self.trainer.ckpt_path, checkpoint.get("resume", {}), self._common())
 
     def _pretraining(self) -> dict[str, Any]:
         """How the network was pretrained up to now; it goes with the network wherever that goes."""

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from octree.shape_store import Shape, ShapeStore
+from pcrq.files import atomic_write
+from pcrq.stores.shape_store import Shape, ShapeStore
 from projects.point_cloud.view.figure import figure_quantized
 from projects.point_cloud.view.page import save_html
-from projects.run_record import Record
-from projects.whole_file import whole_file
+from projects.training.records import Record
 
 COLOURS = {"scratch": "#8c8c8c", "MID": "#3b6fb6", "MID + quantization": "#d1492e"}
 FAMILIAR = (
@@ -54,11 +54,11 @@ def save_viewer(store: ShapeStore, path: Path) -> None:
 def save_accuracy(records: Sequence[Record], path: Path) -> None:
     """Accuracy of the linear probe over the label ratio, mean and standard deviation over draws of the labels."""
     figure, axes = _new_figure()
-    for arm, colour in COLOURS.items():
-        ratios = sorted({record.ratio for record in records if record.arm == arm})
-        values = [[100 * r.value for r in records if r.arm == arm and r.ratio == ratio] for ratio in ratios]
+    for method, colour in COLOURS.items():
+        ratios = sorted({record.ratio for record in records if record.method == method})
+        values = [[100 * r.value for r in records if r.method == method and r.ratio == ratio] for ratio in ratios]
         mean, deviation = np.array([np.mean(v) for v in values]), np.array([np.std(v) for v in values])
-        axes.plot([100 * ratio for ratio in ratios], mean, "o-", color=colour, label=arm)
+        axes.plot([100 * ratio for ratio in ratios], mean, "o-", color=colour, label=method)
         axes.fill_between([100 * r for r in ratios], mean - deviation, mean + deviation, color=colour, alpha=0.15)
     axes.set_xscale("log")
     axes.set_xticks([100 * ratio for ratio in ratios], [f"{100 * ratio:g} %" for ratio in ratios])
@@ -68,11 +68,11 @@ def save_accuracy(records: Sequence[Record], path: Path) -> None:
 
 
 def save_curves(metrics: dict[str, list[dict]], path: Path) -> None:
-    """kNN accuracy of every pretrained arm over its epochs."""
+    """kNN accuracy of every pretrained method over its epochs."""
     figure, axes = _new_figure()
-    for arm, rows in metrics.items():
+    for method, rows in metrics.items():
         points = [(row["epoch"], 100 * row["knn_accuracy"]) for row in rows if "knn_accuracy" in row]
-        axes.plot(*zip(*points, strict=True), "o-", color=COLOURS[arm], label=arm)
+        axes.plot(*zip(*points, strict=True), "o-", color=COLOURS[method], label=method)
     axes.set(xlabel="epoch (0: untrained)", ylabel="kNN accuracy on test shapes (%)", title="While pretraining")
     _finish(figure, axes, path)
 
@@ -88,5 +88,5 @@ def _finish(figure, axes, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png")

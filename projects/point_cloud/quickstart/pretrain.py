@@ -1,4 +1,4 @@
-"""Pretrain the arms of the quick start, from where they stopped."""
+"""Pretrain the methods of the quick start, from where they stopped."""
 
 from __future__ import annotations
 
@@ -19,38 +19,40 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from tqdm import tqdm
 
-from octree.checkpoint import load_checkpoint
 from octree.midnet import MIDNetConfig
+from pcrq.checkpoint import load_checkpoint
 from projects.point_cloud.pretrain.data import PretrainData
 from projects.point_cloud.pretrain.knn_callback import KNNAccuracy
 from projects.point_cloud.pretrain.module import MIDPretraining, Optimization, Quantization
-from projects.point_cloud.quickstart.settings import Arm, Settings
-from projects.throughput import Throughput
-from projects.training_cli import CHECKPOINT_DEFAULTS, TRAINER_DEFAULTS
+from projects.point_cloud.quickstart.settings import Method, Settings
+from projects.training.callbacks import Throughput
+from projects.training.cli import CHECKPOINT_DEFAULTS, TRAINER_DEFAULTS
 
 
-def pretrain_arms(arms: Sequence[Arm], store: Path, runs: Path, settings: Settings) -> dict[str, Path]:
-    """Train every arm to the end of its budget unless it is there already.
+def pretrain_methods(methods: Sequence[Method], store: Path, runs: Path, settings: Settings) -> dict[str, Path]:
+    """Train every method to the end of its budget unless it is there already.
 
-    The arms run at once, each in a process with its share of the cores: networks this small gain nothing from more.
+    The methods run at once, each in a process with its share of the cores: networks this small gain nothing from more.
 
     Args:
-        arms: what to train.
+        methods: what to train.
         store: built-in shapes.
         runs: parent of the run folders.
         settings: the budget.
 
     Returns:
-        The checkpoint of the last epoch, by the name of the arm.
+        The checkpoint of the last epoch, by the name of the method.
     """
-    checkpoints = {arm.name: runs / arm.folder / "checkpoints" / "last.ckpt" for arm in arms}
-    missing = [arm for arm in arms if not _is_finished(checkpoints[arm.name], settings)]
+    checkpoints = {method.name: runs / method.folder / "checkpoints" / "last.ckpt" for method in methods}
+    missing = [method for method in methods if not _is_finished(checkpoints[method.name], settings)]
     if missing:
-        threads = max(1, min(4, _usable_cores() // len(arms)))  # sums of floats depend on it, so for all arms alike
+        threads = max(
+            1, min(4, _usable_cores() // len(methods))
+        )  # sums of floats depend on it, so for all methods alike
         with ProcessPoolExecutor(len(missing), mp_context=get_context("spawn")) as pool:
             futures = [
-                pool.submit(_pretrain, arm, store, runs / arm.folder, settings, threads, row)
-                for row, arm in enumerate(missing)
+                pool.submit(_pretrain, method, store, runs / method.folder, settings, threads, row)
+                for row, method in enumerate(missing)
             ]
             for future in futures:
                 future.result()
@@ -65,8 +67,8 @@ def _is_finished(checkpoint: Path, settings: Settings) -> bool:
     return checkpoint.exists() and load_checkpoint(checkpoint)["epoch"] + 1 >= settings.epochs
 
 
-def _pretrain(arm: Arm, store: Path, run: Path, settings: Settings, threads: int, row: int) -> None:
-    """Train one arm in this process; ``row`` is the line of its progress bar."""
+def _pretrain(method: Method, store: Path, run: Path, settings: Settings, threads: int, row: int) -> None:
+    """Train one method in this process; ``row`` is the line of its progress bar."""
     torch.set_num_threads(threads)
     checkpoint = run / "checkpoints" / "last.ckpt"
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
@@ -76,7 +78,7 @@ def _pretrain(arm: Arm, store: Path, run: Path, settings: Settings, threads: int
     pl.seed_everything(settings.seed, verbose=False)
     model = MIDPretraining(
         MIDNetConfig(**settings.network),
-        Quantization(arm.bins),
+        Quantization(method.bins),
         Optimization(milestones=settings.milestones),
         seed=settings.seed,
     )
@@ -90,7 +92,7 @@ def _pretrain(arm: Arm, store: Path, run: Path, settings: Settings, threads: int
             EndWithParent(),
             KNNAccuracy(every_n_epochs=max(1, settings.epochs // 6)),
             Throughput(),
-            EpochBar(arm.name, row),
+            EpochBar(method.name, row),
         ],
         enable_progress_bar=False,
         **{**TRAINER_DEFAULTS, "log_every_n_steps": 1},

@@ -13,13 +13,13 @@ from data_prep.builtin_shapes import builtin_items, class_names, part_names
 from data_prep.run import prepare
 from octree.midnet import MIDNet, MIDNetConfig
 from octree.pretrained import load_pretrained
-from octree.shape_store import ShapeStore
+from pcrq.files import write_text
+from pcrq.stores.shape_store import ShapeStore
 from projects.point_cloud.probe import probe
 from projects.point_cloud.quickstart import figures
-from projects.point_cloud.quickstart.pretrain import pretrain_arms, read_metrics
+from projects.point_cloud.quickstart.pretrain import pretrain_methods, read_metrics
 from projects.point_cloud.quickstart.report import write_report
-from projects.point_cloud.quickstart.settings import ARMS, Settings, claim_folder
-from projects.whole_file import write_text
+from projects.point_cloud.quickstart.settings import METHODS, Settings, claim_folder
 
 
 def quickstart(folder: Path, settings: Settings) -> Path:
@@ -45,24 +45,30 @@ def quickstart(folder: Path, settings: Settings) -> Path:
     store = ShapeStore(store_path)
 
     print("2/4 Pretraining", flush=True)
-    checkpoints = pretrain_arms([arm for arm in ARMS if arm.folder], store_path, folder / "runs", settings)
+    checkpoints = pretrain_methods(
+        [method for method in METHODS if method.folder], store_path, folder / "runs", settings
+    )
 
     print("3/4 Probing", flush=True)
     records = []
-    for arm in ARMS:
+    for method in METHODS:
         records += probe(
-            load_pretrained(checkpoints[arm.name]) if arm.folder else _untrained(settings),
+            load_pretrained(checkpoints[method.name]) if method.folder else _untrained(settings),
             store,
-            arm=arm.name,
+            method=method.name,
             results=folder / "results.json",
             ratios=settings.ratios,
             seeds=settings.probe_seeds,
-            config={"network": settings.network, "epochs": settings.epochs if arm.folder else 0, "bins": arm.bins},
-            progress=lambda steps, name=arm.name: tqdm(steps, desc=f"{name:<18}", leave=False),
+            config={
+                "network": settings.network,
+                "epochs": settings.epochs if method.folder else 0,
+                "bins": method.bins,
+            },
+            progress=lambda steps, name=method.name: tqdm(steps, desc=f"{name:<18}", leave=False),
         )
 
     print("4/4 Drawing", flush=True)
-    metrics = {arm.name: read_metrics(folder / "runs" / arm.folder) for arm in ARMS if arm.folder}
+    metrics = {method.name: read_metrics(folder / "runs" / method.folder) for method in METHODS if method.folder}
     pictures = folder / "figures"
     pictures.mkdir(exist_ok=True)
     figures.save_quantized_shapes(store, pictures / "quantized.png")
@@ -76,6 +82,6 @@ def quickstart(folder: Path, settings: Settings) -> Path:
 
 
 def _untrained(settings: Settings) -> MIDNet:
-    """The network with the weights that the pretrained arms start from."""
+    """The network with the weights that the pretrained methods start from."""
     torch.manual_seed(settings.seed)
     return MIDNet(MIDNetConfig(**settings.network))

@@ -7,16 +7,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pcrq.errors import InputError
-from projects.whole_file import write_text
+from pcrq.files import write_text
 
 
 @dataclass(frozen=True)
-class Arm:
+class Method:
     """One pretraining to compare.
 
     Args:
         name: as in the report.
-        folder: name of its run folder; "" for an arm without pretraining.
+        folder: name of its run folder; "" for a method without pretraining.
         bins: bins of the quantizer, 0 for none.
     """
 
@@ -25,7 +25,7 @@ class Arm:
     bins: int
 
 
-ARMS = (Arm("scratch", "", 0), Arm("MID", "mid", 0), Arm("MID + quantization", "mid_rq", 30))
+METHODS = (Method("scratch", "", 0), Method("MID", "mid", 0), Method("MID + quantization", "mid_rq", 30))
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Settings:
 
     Args:
         count: shapes of each of the built-in categories; one in five is a test shape.
-        epochs: passes over the training shapes, the same for every arm.
+        epochs: passes over the training shapes, the same for every method.
         batch_size: half of the paper's, for more steps out of few shapes.
         seed: draws shapes, weights, views and the order of shapes.
         ratios: parts of the labels that the probes see.

@@ -12,7 +12,7 @@ from projects.point_cloud.fine_tuning_cli import FineTuningCLI
 from projects.point_cloud.labelled_data import SegmentationData
 from projects.point_cloud.segment.module import Segmentation
 from projects.point_cloud.table_sweep import segment_sweep
-from projects.training_cli import run_training
+from projects.training.cli import run_training
 
 
 class SegmentCLI(FineTuningCLI):

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from octree.shape_store import Shape
 from pcrq import randomized_quantize_points
+from pcrq.stores.shape_store import Shape
 from projects.point_cloud.view.colour import point_colours
 
 DEPTH = 6  # of the octrees that the paper trains on

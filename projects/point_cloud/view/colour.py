@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from octree.shape_store import Shape
+from pcrq.stores.shape_store import Shape
 
 # Twelve hues that differ in lightness too, so that neighbouring parts stay apart for colour-blind eyes and in print.
 PART_COLOURS = np.array(

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from octree.shape_store import Shape
+from pcrq.files import atomic_write
+from pcrq.stores.shape_store import Shape
 from projects.point_cloud.view.cloud import Cloud, ball_radius, original, quantized
 from projects.point_cloud.view.render import render
-from projects.whole_file import whole_file
 
 _CELL = 480  # pixels along each side of a cloud
 _DPI = 100
@@ -81,5 +81,5 @@ def save_png(rows: Sequence[Sequence[Cloud]], path: str | Path, *, title: str = 
             figure.text(center, (above + 34) / height, cloud.title, ha="center", va="center", fontsize=15)
             counts = f"{cloud.distinct:,} points · {cloud.leaves:,} leaves"
             figure.text(center, (above + 10) / height, counts, ha="center", va="center", fontsize=11, color="0.4")
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png")

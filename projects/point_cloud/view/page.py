@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from octree.shape_store import Shape
+from pcrq.files import write_text
+from pcrq.stores.shape_store import Shape
 from projects.point_cloud.view.cloud import ball_radius
 from projects.point_cloud.view.colour import PART_COLOURS
-from projects.whole_file import write_text
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 

@@ -11,10 +11,10 @@ from data_prep.mesh_loading import MESH_FORMATS, load_mesh
 from data_prep.pipeline import Pipeline, prepare_shape
 from data_prep.point_cloud import PointCloud
 from data_prep.point_cloud_loading import POINT_CLOUD_FORMATS, load_point_cloud
-from octree.shape_store import Shape, ShapeStore
 from pcrq.errors import InputError
+from pcrq.stores.shape_store import Shape, ShapeStore
+from pcrq.stores.store_file import entry_index, split_store_name
 from projects.point_cloud.view.estimated_normals import estimate_normals
-from projects.store_entry import entry_index, split_store_name
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.sound_store import RATE, Sound, SoundStoreWriter
+from pcrq.stores.sound_store import RATE, Sound, SoundStoreWriter
 
 PITCHES = {"low": 300, "high": 2500, "middle": 900}
 

@@ -9,7 +9,7 @@ import yaml
 
 from projects.audio.pretrain.cli import main
 from projects.cli import main as pcrq
-from projects.run_record import read_records
+from projects.training.records import read_records
 
 CONFIGS = Path(__file__).parents[3] / "projects/audio/configs"
 SMALL = ["--data.batch_size=8", "--model.dimension=16", "--model.hidden=16", "--model.out=8"]
@@ -19,7 +19,7 @@ SMALL += ["--trainer.max_epochs=1", "--knn.every_n_epochs=0"]
 @pytest.fixture
 def table(sounds, tmp_path):
     """The words of a small table; further options can follow."""
-    variants = [str(CONFIGS / f"arms/{name}.yaml") for name in ("rrc_mixup", "rrc_rq")]
+    variants = [str(CONFIGS / f"variants/{name}.yaml") for name in ("rrc_mixup", "rrc_rq")]
     evaluation = ["--seconds=1.0", "--dimension=16", "--epochs=3"]
     return [
         *("sweep", f"--pretrain={CONFIGS / 'tiny.yaml'}", f"--variants={json.dumps(variants)}"),
@@ -34,12 +34,12 @@ def table(sounds, tmp_path):
 
 def recorded(out: Path) -> list[tuple]:
     records = [record for file in out.rglob("results.json") for record in read_records(file)]
-    return sorted((record.arm, record.protocol, record.seed) for record in records)
+    return sorted((record.method, record.protocol, record.seed) for record in records)
 
 
 def test_every_encoder_is_evaluated_once_and_checkpoints_go(table, tmp_path, capsys):
     assert main(table) == 0
-    expected = [(arm, "linear evaluation", 0) for arm in ("RRC+Mixup", "RRC+RQ", "scratch")]
+    expected = [(method, "linear evaluation", 0) for method in ("RRC+Mixup", "RRC+RQ", "scratch")]
     assert recorded(tmp_path / "out") == expected
     assert not list((tmp_path / "out").rglob("*.ckpt"))
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("results.json")}
@@ -57,7 +57,7 @@ def test_a_table_grows_by_seeds_and_every_seed_has_encoders_of_its_own(table, tm
     records = [r for file in (tmp_path / "out").rglob("results.json") for r in read_records(file)]
     assert sorted({record.seed for record in records}) == [0, 3] and len(records) == 6
     assert len({record.config["weights"] for record in records}) == 6
-    told = {(r.arm, r.seed): r.config["pretraining"].get("seed", r.seed) for r in records}
+    told = {(r.method, r.seed): r.config["pretraining"].get("seed", r.seed) for r in records}
     assert all(seed == own for (_, seed), own in told.items())
     assert {path.parent.parent.name for path in (tmp_path / "out").rglob("*.ckpt")} == {"seed0"}
 
@@ -66,7 +66,7 @@ def test_repeats_are_recorded_under_seeds_that_no_other_encoder_has(table, tmp_p
     """Of a configuration, unless an option says otherwise; the report counts all of them."""
     configuration = tmp_path / "thrice.yaml"
     configuration.write_text((CONFIGS / "tiny_evaluation.yaml").read_text().replace("repeats: 1", "repeats: 3"))
-    variants = f"--variants={json.dumps([str(CONFIGS / 'arms/rrc_rq.yaml')])}"
+    variants = f"--variants={json.dumps([str(CONFIGS / 'variants/rrc_rq.yaml')])}"
     words = [*table, variants, f"--evaluation={configuration}", "--seeds=[0,1]"]
     assert main([*words, "--scratch=false"]) == 0
     records = [record for file in (tmp_path / "out").rglob("results.json") for record in read_records(file)]
@@ -100,7 +100,7 @@ def test_an_interrupted_evaluation_is_not_taken_for_done(table, tmp_path, monkey
         patch.setattr(evaluate, "train_classifier", interrupted)
         assert main(table) == 130
     assert len(trained) == 1 and main(table) == 0
-    expected = [(arm, "linear evaluation", seed) for arm in ("RRC+Mixup", "RRC+RQ", "scratch") for seed in (0, 1)]
+    expected = [(method, "linear evaluation", seed) for method in ("RRC+Mixup", "RRC+RQ", "scratch") for seed in (0, 1)]
     assert recorded(tmp_path / "out") == expected
 
 
@@ -142,7 +142,7 @@ def test_a_pretraining_that_fails_is_named_and_the_others_are_evaluated(table, t
     monkeypatch.setattr(BYOLA, "training_step", failing)
     assert main(table) == 1
     assert "rrc_mixup/seed0: RuntimeError: the tea is cold" in capsys.readouterr().err.replace("\n", " ")
-    assert [arm for arm, _, _ in recorded(tmp_path / "out")] == ["RRC+RQ", "scratch"]
+    assert [method for method, _, _ in recorded(tmp_path / "out")] == ["RRC+RQ", "scratch"]
     monkeypatch.setattr(BYOLA, "training_step", original)
     assert main(table) == 0
     assert len(recorded(tmp_path / "out")) == 3
@@ -154,11 +154,11 @@ def test_the_small_table_runs(sounds, tmp_path, monkeypatch):
     options = [f"--tasks={json.dumps([str(sounds)])}", f"--options={json.dumps([*SMALL, f'--data.store={sounds}'])}"]
     options += ["--evaluation_options=['--dimension=16']", "--seeds=[0]", "--jobs=1", f"--out={tmp_path / 'out'}"]
     assert main(["sweep", "--config", "projects/audio/configs/tiny_table9.yaml", *options]) == 0
-    assert [arm for arm, _, _ in recorded(tmp_path / "out")] == ["RRC+Mixup", "RRC+RQ", "scratch"]
+    assert [method for method, _, _ in recorded(tmp_path / "out")] == ["RRC+Mixup", "RRC+RQ", "scratch"]
 
 
 @pytest.mark.parametrize("name", ["table9", "tiny_table9"])
-def test_tables_name_configurations_that_exist_and_the_papers_arms(name):
+def test_tables_name_configurations_that_exist_and_the_papers_methods(name):
     values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
     assert [Path(path).stem for path in values["variants"]] == ["rrc_mixup", "rrc_rq"]
     for path in (values["pretrain"], values["evaluation"], *values["variants"]):
@@ -206,5 +206,7 @@ def test_a_table_grows_by_tasks(table, sounds, tmp_path, capsys, write_sounds):
     other = write_sounds(tmp_path / "other.h5", ["train"] * 8 + ["test"] * 4)
     assert main([*table, f"--tasks={json.dumps([str(sounds), str(other)])}"]) == 0
     records = [record for file in (tmp_path / "out").rglob("results.json") for record in read_records(file)]
-    told = sorted((record.arm, record.config["task"]) for record in records)
-    assert told == [(arm, task) for arm in ("RRC+Mixup", "RRC+RQ", "scratch") for task in ("other.h5", "sounds.h5")]
+    told = sorted((record.method, record.config["task"]) for record in records)
+    assert told == [
+        (method, task) for method in ("RRC+Mixup", "RRC+RQ", "scratch") for task in ("other.h5", "sounds.h5")
+    ]

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from data_prep.sound_store import SoundStore, SoundStoreWriter
+from pcrq.stores.sound_store import SoundStore, SoundStoreWriter
 from projects.audio.embedding import embed_sounds
 from projects.audio.encoder_checkpoint import KEY, describe
 from projects.audio.normalization import LogMelStatistics
@@ -82,7 +82,7 @@ def test_an_interrupted_run_leaves_what_it_prepared(recordings, checkpoint, tmp_
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("projects.commands.embed_sounds.embed_sounds", interrupt)
+        patch.setattr("projects.cli.embed_sounds.embed_sounds", interrupt)
         assert run(recordings, checkpoint, tmp_path / "f.npz", "--jobs", "1") == 130
     assert (tmp_path / ".f.npz.sounds.h5").exists() and not (tmp_path / "f.npz").exists()
     assert run(recordings, checkpoint, tmp_path / "f.npz", "--jobs", "1") == 0

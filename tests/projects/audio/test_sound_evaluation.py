@@ -13,8 +13,8 @@ from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from data_prep.sound_store import SoundStore
 from pcrq.errors import InputError
+from pcrq.stores.sound_store import SoundStore
 from projects.audio.embedding import embed_sounds
 from projects.audio.encoder_checkpoint import KEY, describe
 from projects.audio.linear_evaluation import classifier
@@ -26,7 +26,7 @@ from projects.audio.normalization import LogMelStatistics
 from projects.audio.ntt import AudioNTT2020
 from projects.audio.pretrain.cli import main
 from projects.audio.store_waveforms import Clips, waveform_statistics
-from projects.run_record import read_records
+from projects.training.records import read_records
 
 STATISTICS = LogMelStatistics(-6.0, 4.0)
 
@@ -353,7 +353,7 @@ def test_every_repeat_is_a_record_and_nothing_is_measured_twice(sounds, checkpoi
     assert [record.seed for record in records] == [0, 1, 2] and embedded == [24, 24]
     one = records[0]
     assert (one.task, one.protocol, one.metric) == ("sound classification", "linear evaluation", "accuracy")
-    assert (one.arm, one.train_samples, one.test_samples, one.ratio) == ("RRC+RQ", 16, 8, 1.0)
+    assert (one.method, one.train_samples, one.test_samples, one.ratio) == ("RRC+RQ", 16, 8, 1.0)
     assert one.config["pretraining"]["seed"] == 4 and one.config["task"] == "sounds.h5"
     assert 0.5 < one.value <= 1  # low and high tones
     assert "over 3 repeats" in capsys.readouterr().err
@@ -384,7 +384,7 @@ def test_a_random_encoder_is_scratch_and_drawn_by_the_seed(sounds, tmp_path):
     for seed in (0, 0, 5):
         assert evaluate(sounds, tmp_path, "--seconds=1", "--repeats=1", f"--seed={seed}") == 0
     records = read_records(tmp_path / "results.json")
-    assert [(record.arm, record.seed) for record in records] == [("scratch", 0), ("scratch", 5)]
+    assert [(record.method, record.seed) for record in records] == [("scratch", 0), ("scratch", 5)]
     assert records[0].config["weights"] != records[1].config["weights"]
     assert records[0].config["pretraining"] == {} and records[0].config["encoder"] == {
         "dimension": 16,
@@ -397,7 +397,7 @@ def test_published_weights_are_byol_a_and_equal_the_same_encoder_of_ours(sounds,
     assert evaluate(sounds, tmp_path / "a", f"--checkpoint={published}", "--seconds=1") == 0
     assert evaluate(sounds, tmp_path / "b", f"--checkpoint={checkpoint}", "--seconds=1") == 0
     theirs, ours = (read_records(tmp_path / run / "results.json") for run in ("a", "b"))
-    assert {record.arm for record in theirs} == {"BYOL-A"}
+    assert {record.method for record in theirs} == {"BYOL-A"}
     assert [record.value for record in theirs] == [record.value for record in ours]
     assert theirs[0].config["weights"] == ours[0].config["weights"]
     assert theirs[0].config["pretraining"] == {"weights of": published.name}
@@ -407,9 +407,11 @@ def test_weights_of_another_name_need_one_for_the_results(sounds, published, tmp
     other = shutil.copy(published, tmp_path / "mine.pth")
     options = (f"--checkpoint={other}", "--seconds=1", "--repeats=1")
     assert evaluate(sounds, tmp_path, *options) == 2
-    assert "mine.pth: does not tell how it was pretrained; name it for the results by --arm" in capsys.readouterr().err
-    assert evaluate(sounds, tmp_path, *options, "--arm=mine") == 0
-    assert read_records(tmp_path / "results.json")[0].arm == "mine"
+    assert (
+        "mine.pth: does not tell how it was pretrained; name it for the results by --method" in capsys.readouterr().err
+    )
+    assert evaluate(sounds, tmp_path, *options, "--method=mine") == 0
+    assert read_records(tmp_path / "results.json")[0].method == "mine"
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------

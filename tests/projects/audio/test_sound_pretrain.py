@@ -17,15 +17,15 @@ import yaml
 from refusals import assert_refused
 from run_folder import assert_equal_ends, logged, saved
 
-from data_prep.sound_store import SoundStore
-from projects.audio.augmentation import ARMS
+from pcrq.stores.sound_store import SoundStore
+from projects.audio.augmentation import VARIANTS
 from projects.audio.encoder_checkpoint import KEY, load_encoder
 from projects.audio.log_mel import SEGMENT_SAMPLES
 from projects.audio.pretrain.cli import main
 from projects.audio.pretrain.module import BYOLA
 from projects.audio.store_waveforms import RandomSegments
 from projects.audio.views import AudioViews
-from projects.run_record import read_records
+from projects.training.records import read_records
 
 SMALL = [
     *("--data.workers=0", "--data.batch_size=4", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"),
@@ -179,8 +179,8 @@ def test_statistics_are_those_of_librosas_spectrograms(sounds, tmp_path):
     assert (told.mean, told.std) == pytest.approx((np.mean(values), np.std(values)), abs=1e-3)
 
 
-@pytest.mark.parametrize("arm", [[], [*MIXUP, "--model.augmentation.bins=0"]], ids=["quantization", "mixup"])
-def test_a_step_is_byol_by_adam(sounds, tmp_path, monkeypatch, arm):
+@pytest.mark.parametrize("method", [[], [*MIXUP, "--model.augmentation.bins=0"]], ids=["quantization", "mixup"])
+def test_a_step_is_byol_by_adam(sounds, tmp_path, monkeypatch, method):
     """Loss, Adam and the moving average once more, of the views that the step draws (test_views.py knows these)."""
     original, seen = BYOLA.training_step, []
 
@@ -193,7 +193,7 @@ def test_a_step_is_byol_by_adam(sounds, tmp_path, monkeypatch, arm):
 
     monkeypatch.setattr(BYOLA, "training_step", watched)
     options = ["--trainer.max_epochs=1", "--knn.every_n_epochs=0", "--seed_everything=7"]
-    fit(sounds, tmp_path, *arm, *options, "--model.learning_rate=0.002", "--model.momentum=0.9")
+    fit(sounds, tmp_path, *method, *options, "--model.learning_rate=0.002", "--model.momentum=0.9")
     mean, square = {}, {}
     for step, (now, then) in enumerate(pairwise(seen), 1):
         model, seed = now["model"], np.random.SeedSequence([7, step, 0]).generate_state(1, np.uint64)[0] >> np.uint64(1)
@@ -247,7 +247,7 @@ def test_neighbours_are_logged_and_recorded_once(sounds, tmp_path):
     (record,) = read_records(tmp_path / "results.json")
     assert record.value == logged(tmp_path, "knn_accuracy")[-1]
     assert (record.task, record.protocol, record.metric) == ("sound classification", "kNN", "kNN accuracy")
-    assert (record.arm, record.train_samples, record.test_samples, record.ratio) == ("RRC+RQ", 16, 8, 1.0)
+    assert (record.method, record.train_samples, record.test_samples, record.ratio) == ("RRC+RQ", 16, 8, 1.0)
     assert record.config["task"] == "sounds.h5" and record.config["pretraining"]["epochs"] == 3
     before = (tmp_path / "results.json").read_bytes()
     assert fit(sounds, tmp_path, *options, "--ckpt_path=last") == 0  # measures again, as it is not known any more
@@ -260,7 +260,7 @@ def test_a_checkpoint_gives_back_the_encoder_and_its_history(sounds, tmp_path):
     weights = loaded.network.state_dict()
     assert all(torch.equal(tensor, state[f"framework.encoder.{name}"]) for name, tensor in weights.items())
     assert (
-        loaded.arm == "RRC+Mixup"
+        loaded.method == "RRC+Mixup"
         and loaded.network.sizes == {"dimension": 16, "mels": 64, "channels": 12}
         and not loaded.network.training
     )
@@ -318,13 +318,13 @@ def test_two_processes_end_with_equal_networks_and_targets_and_memories_of_their
 # --- configurations ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", sorted((CONFIGS / "arms").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_arm_runs_over_the_tiny_configuration(sounds, tmp_path, path):
+@pytest.mark.parametrize("path", sorted((CONFIGS / "variants").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_method_runs_over_the_tiny_configuration(sounds, tmp_path, path):
     configurations = [f"--config={CONFIGS / 'tiny.yaml'}", f"--config={path}"]
     options = [f"--data.store={sounds}", f"--run_dir={tmp_path}", "--data.batch_size=8", "--trainer.max_epochs=1"]
     words = [*configurations, *options, "--model.dimension=16", "--trainer.enable_progress_bar=false"]
     assert main(["fit", *words]) == 0
-    arm = {
+    method = {
         "rrc": "RRC",
         "rrc_mixup": "RRC+Mixup",
         "rrc_rq": "RRC+RQ",
@@ -334,11 +334,11 @@ def test_every_arm_runs_over_the_tiny_configuration(sounds, tmp_path, path):
         "rrc_mixup_rq": "RRC+Mixup+RQ",
     }[path.stem]
     loaded = load_encoder(tmp_path / "checkpoints/last.ckpt")
-    assert loaded.arm == arm and loaded.pretraining["augmentation"] == {**vars(ARMS[arm]), "memory": 512}
+    assert loaded.method == method and loaded.pretraining["augmentation"] == {**vars(VARIANTS[method]), "memory": 512}
 
 
 def test_the_papers_configurations_have_its_values_and_differ_in_the_augmentation_alone():
-    ours, theirs = (yaml.safe_load((CONFIGS / f"audioset_{arm}.yaml").read_text()) for arm in ("rq", "byola"))
+    ours, theirs = (yaml.safe_load((CONFIGS / f"audioset_{method}.yaml").read_text()) for method in ("rq", "byola"))
     assert ours["model"].pop("augmentation") == {"mixup": 0.0, "crop": True, "bins": 5}
     assert theirs["model"].pop("augmentation") == {"mixup": 0.4, "crop": True, "bins": 0, "memory": 2048}
     assert (ours.pop("run_dir"), theirs.pop("run_dir")) == ("runs/audioset_rq", "runs/audioset_byola")
@@ -387,7 +387,7 @@ def test_without_a_number_of_epochs_nothing_is_trained(sounds, tmp_path, capsys)
 
 
 def test_silence_alone_is_refused(tmp_path, capsys):
-    from data_prep.sound_store import Sound, SoundStoreWriter
+    from pcrq.stores.sound_store import Sound, SoundStoreWriter
 
     with SoundStoreWriter(tmp_path / "silence.h5", classes=[]) as writer:
         for index in range(8):

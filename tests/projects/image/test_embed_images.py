@@ -9,8 +9,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from projects.cli import main
-from projects.commands import embed_images
+from projects.cli import embed_images, main
 from projects.image import features
 from projects.image.encoder import Encoder
 from projects.image.encoder_checkpoint import KEY, describe

@@ -1,4 +1,4 @@
-"""The configurations of images: every arm trains, the paper's values stand in them, and the sweeps make the tables."""
+"""Image configs: every variant trains, they hold the paper's values, and the sweeps cover the tables."""
 
 import json
 from collections import Counter
@@ -17,17 +17,19 @@ from projects.image.encoder import Encoder
 from projects.image.linear_probe.cli import main as linear_probe
 from projects.image.pretrain.cli import main
 from projects.image.pretrain.module import FRAMEWORKS
-from projects.image.records import arm_name
+from projects.image.records import method_name
 from projects.report.accuracy_over_bins import FIGURE_5
 from projects.report.table import Table
 from projects.report.tables import TABLES
-from projects.run_record import Record, read_records
+from projects.training.records import Record, read_records
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = ROOT / "projects/image/configs"
-ARM_FILES = sorted((CONFIGS / "arms").glob("*.yaml"))
-RUNNABLE = [arm for arm in ARM_FILES if arm.stem != "msf"]  # msf_small is the same with less than 300 MB of memory
-BYOL_TOO = [arm for arm in RUNNABLE if not arm.stem[-1].isdigit() and "midpoint" not in arm.stem]
+ARM_FILES = sorted((CONFIGS / "variants").glob("*.yaml"))
+RUNNABLE = [
+    variant for variant in ARM_FILES if variant.stem != "msf"
+]  # msf_small is the same with less than 300 MB of memory
+BYOL_TOO = [variant for variant in RUNNABLE if not variant.stem[-1].isdigit() and "midpoint" not in variant.stem]
 ONE_STEP = [
     *("--trainer.limit_train_batches=1", "--trainer.max_epochs=1", "--model.optimization.warmup_epochs=0"),
     *("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--knn.every_n_epochs=0"),
@@ -40,12 +42,12 @@ def fit(*words: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("framework", "arm"),
-    [*(("tiny", arm) for arm in RUNNABLE), *(("tiny_byol", arm) for arm in BYOL_TOO)],
+    ("framework", "variant"),
+    [*(("tiny", variant) for variant in RUNNABLE), *(("tiny_byol", variant) for variant in BYOL_TOO)],
     ids=lambda value: getattr(value, "stem", value),
 )
-def test_every_arm_trains_in_miniature(framework, arm, tmp_path, capsys):
-    status = fit(f"--config={CONFIGS / framework}.yaml", f"--config={arm}", f"--run_dir={tmp_path}")
+def test_every_variant_trains_in_miniature(framework, variant, tmp_path, capsys):
+    status = fit(f"--config={CONFIGS / framework}.yaml", f"--config={variant}", f"--run_dir={tmp_path}")
     assert status == 0, capsys.readouterr().err
 
 
@@ -65,31 +67,31 @@ def augmentation(config: dict) -> Augmentation:
 
 def pretraining(config: dict) -> dict:
     """What the run of a configuration tells of itself, as far as the report asks."""
-    rival = config["model"].get("rival")
+    baseline = config["model"].get("baseline")
     return {
         "framework": FRAMEWORKS[config["model"]["framework"]],
         "augmentation": asdict(augmentation(config)),
-        "rival": locate(rival["class_path"]).name if rival else "",
+        "baseline": locate(baseline["class_path"]).name if baseline else "",
         "epochs": config["trainer"]["max_epochs"],
     }
 
 
-# --- the arms ---------------------------------------------------------------------------------------------------------
+# --- variants ---
 
 CR = Augmentation("CR", "none", flip=False, bins=0, random_edges=True, random_values=True, p=1.0)
 RRC = Augmentation("RRC", "none", flip=False, bins=0, random_edges=True, random_values=True, p=1.0)
 DACL, IMIX, SSQL = (
-    {"model": {"rival": {"class_path": f"projects.siamese.{name}"}}} for name in ("dacl.DACL", "imix.IMix", "ssql.SSQL")
+    {"model": {"baseline": {"class_path": f"pcrq.ssl.{name}"}}} for name in ("mixing.DACL", "mixing.IMix", "ssql.SSQL")
 )
 
 
 def mean_shift(out: int, memory: int) -> dict:
     """BYOL whose targets are the five nearest features of a memory."""
-    rival = {"class_path": "projects.siamese.msf.MSF", "init_args": {"out": out, "memory": memory, "neighbours": 5}}
-    return {"model": {"framework": "byol", "heads": {"out": out}, "rival": rival}}
+    baseline = {"class_path": "pcrq.ssl.msf.MSF", "init_args": {"out": out, "memory": memory, "neighbours": 5}}
+    return {"model": {"framework": "byol", "heads": {"out": out}, "baseline": baseline}}
 
 
-ARMS = {  # by file: what the report calls it, how its views are made, and all else that it sets
+VARIANTS = {  # by file: what the report calls it, how its views are made, and all else that it sets
     "cr": ("CR", CR, {}),
     "cr_dacl": ("CR + DACL", CR, DACL),
     "cr_imix": ("CR + i-Mix", CR, IMIX),
@@ -111,18 +113,18 @@ ARMS = {  # by file: what the report calls it, how its views are made, and all e
 }
 
 
-def test_every_arm_has_a_row_here():
-    assert sorted(ARMS) == [path.stem for path in ARM_FILES]
+def test_every_variant_has_a_row_here():
+    assert sorted(VARIANTS) == [path.stem for path in ARM_FILES]
 
 
 @pytest.mark.parametrize("framework", ["imagenet_mocov3", "imagenet_byol", "tiny", "tiny_byol"])
 @pytest.mark.parametrize("path", ARM_FILES, ids=lambda path: path.stem)
-def test_every_arm_is_what_its_name_says(framework, path):
-    name, views, others = ARMS[path.stem]
+def test_every_variant_is_what_its_name_says(framework, path):
+    name, views, others = VARIANTS[path.stem]
     values = read(path)
     config = laid_over(read(CONFIGS / f"{framework}.yaml"), values)
     assert augmentation(config) == views
-    assert arm_name(pretraining(config)) == name
+    assert method_name(pretraining(config)) == name
     del values["data"]["augmentation"]
     assert values == {"data": {}, **others}
 
@@ -150,7 +152,7 @@ def printed(capsys):
 def test_the_papers_values_for_imagenet(printed, framework, momentum):
     config = printed(main, f"imagenet_{framework}")
     data, model, trainer = config["data"], config["model"], config["trainer"]
-    assert (model["framework"], model["rival"], config["joint batch"], data["size"]) == (framework, None, 4096, 224)
+    assert (model["framework"], model["baseline"], config["joint batch"], data["size"]) == (framework, None, 4096, 224)
     assert Encoder(**model["encoder"]) == Encoder("resnet50", 64, "imagenet")
     assert augmentation(config) == replace(RRC, bins=8)
     assert (trainer["max_epochs"], trainer["sync_batchnorm"], trainer["precision"]) == (100, True, "16-mixed")
@@ -166,9 +168,9 @@ def test_the_papers_values_for_imagenet(printed, framework, momentum):
 
 
 def test_the_papers_values_for_mean_shift(printed):
-    config = printed(main, "imagenet_byol", "arms/msf")
+    config = printed(main, "imagenet_byol", "variants/msf")
     assert (config["model"]["framework"], config["joint batch"], config["trainer"]["max_epochs"]) == ("byol", 4096, 200)
-    assert config["model"]["rival"] == mean_shift(512, 128_000)["model"]["rival"]
+    assert config["model"]["baseline"] == mean_shift(512, 128_000)["model"]["baseline"]
     assert config["model"]["heads"]["out"] == 512
 
 
@@ -195,7 +197,7 @@ def cells(*sweeps: str, table: Table) -> list[tuple[str, str] | None]:
             assert Path(base).name.startswith(kind)
             told = pretraining(laid_over(read(ROOT / base), read(ROOT / variant)))
             record = Record(
-                arm=arm_name(told),
+                method=method_name(told),
                 protocol="linear probe",
                 metric="accuracy",
                 value=0.5,
@@ -282,7 +284,7 @@ def sweep(tmp_path, monkeypatch):
         (tmp_path / f"{name}.yaml").write_text(json.dumps(values))
 
     def run(*words: str) -> int:
-        variants = [str(CONFIGS / f"arms/{name}.yaml") for name in ("rrc", "rrc_rq")]
+        variants = [str(CONFIGS / f"variants/{name}.yaml") for name in ("rrc", "rrc_rq")]
         return main(
             [
                 *("sweep", f"--pretrain=[{tmp_path / 'base.yaml'}]", f"--variants={json.dumps(variants)}"),
@@ -311,7 +313,7 @@ def test_a_sweep_pretrains_probes_and_goes_on(sweep, tmp_path, capsys):
     for folder, name in zip(folders, ("RRC", "RRC+RQ"), strict=True):
         (knn,) = read_records(folder / "results.json")
         (linear,) = read_records(folder / "linear/results.json")
-        assert (knn.arm, knn.protocol, linear.arm, linear.protocol) == (name, "kNN", name, "linear probe")
+        assert (knn.variant, knn.protocol, linear.variant, linear.protocol) == (name, "kNN", name, "linear probe")
         assert knn.digest == linear.digest
         assert knn.config["weights"] == linear.config["weights"]
         assert not (folder / "checkpoints").exists()  # the encoder was probed

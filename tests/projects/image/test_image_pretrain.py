@@ -25,7 +25,7 @@ from projects.image.pretrain.cli import main
 from projects.image.pretrain.module import SiamesePretraining
 from projects.image.sources import BuiltinImages
 from projects.image.sources.source import IMAGENET_MEAN, IMAGENET_STD
-from projects.run_record import read_records
+from projects.training.records import read_records
 
 SMALL = [
     *("--data.workers=0", "--data.size=16", "--data.batch_size=4", "--trainer.accelerator=cpu"),
@@ -33,9 +33,9 @@ SMALL = [
     *("--trainer.enable_progress_bar=false", "--trainer.log_every_n_steps=1"),
 ]
 TINY = ["--model.encoder.name=resnet10", "--model.encoder.width=8", "--model.encoder.stem=small"]
-MSF = ["--model.framework=byol", "--model.rival=projects.siamese.msf.MSF", "--data.augmentation.bins=0"]
-MSF += ["--model.rival.out=8", "--model.rival.memory=16", "--model.rival.neighbours=3"]
-DACL = ["--model.rival=projects.siamese.dacl.DACL"]
+MSF = ["--model.framework=byol", "--model.baseline=pcrq.ssl.msf.MSF", "--data.augmentation.bins=0"]
+MSF += ["--model.baseline.out=8", "--model.baseline.memory=16", "--model.baseline.neighbours=3"]
+DACL = ["--model.baseline=pcrq.ssl.mixing.DACL"]
 USERS = ["--model.encoder.name=networks_of_a_user.Forgetful"]
 STEPS = 4  # an epoch: sixteen pictures, four at a time
 
@@ -93,7 +93,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(pictures, tmp_path, stop, kin
     assert_equal_ends(whole, parts)
     names = saved(whole)["state_dict"]
     assert any("target_encoder" in name for name in names)
-    assert ("framework.rival.memory" in names) == (kind[-1] == MSF[-1])
+    assert ("framework.baseline.memory" in names) == (kind[-1] == MSF[-1])
     values = [[record.value for record in read_records(run / "results.json")] for run in (whole, parts)]
     assert values[0] == values[1]
 
@@ -119,8 +119,8 @@ def test_accumulated_gradients_resume_exactly_too(pictures, tmp_path):
         ("--model.encoder.width=4", "encoder"),
         ("--model.heads.temperature=0.2", "heads"),
         ("--model.optimization.learning_rate=0.3", "optimization"),
-        ("--model.rival=projects.siamese.imix.IMix", "rival"),
-        ("--model.rival.alpha=0.8", "rival_options"),
+        ("--model.baseline=pcrq.ssl.mixing.IMix", "baseline"),
+        ("--model.baseline.alpha=0.8", "baseline_options"),
         ("--seed_everything=1", "seed"),
         ("--trainer.max_epochs=3", "max_epochs"),
         ("--trainer.precision=bf16-mixed", "precision"),
@@ -235,18 +235,18 @@ def test_steps_and_target_follow_the_schedules_of_moco_v3(pictures, tmp_path, mo
 
 
 @pytest.mark.parametrize(
-    ("rival", "arm"), [("dacl.DACL", "RRC + DACL"), ("imix.IMix", "RRC + i-Mix"), ("ssql.SSQL", "RRC + SSQL")]
+    ("baseline", "method"), [("mixing.DACL", "RRC + DACL"), ("mixing.IMix", "RRC + i-Mix"), ("ssql.SSQL", "RRC + SSQL")]
 )
 @pytest.mark.parametrize("framework", ["mocov3", "byol"])
-def test_rivals_train_in_both_frameworks(pictures, tmp_path, rival, arm, framework):
+def test_baselines_train_in_both_frameworks(pictures, tmp_path, baseline, method, framework):
     options = [
-        f"--model.rival=projects.siamese.{rival}",
+        f"--model.baseline=pcrq.ssl.{baseline}",
         f"--model.framework={framework}",
         "--data.augmentation.bins=0",
     ]
     assert fit(pictures, tmp_path, *options, "--trainer.max_epochs=2") == 0
     assert np.isfinite(logged(tmp_path)).all()
-    assert read_records(tmp_path / "results.json")[0].arm == arm
+    assert read_records(tmp_path / "results.json")[0].method == method
 
 
 def test_bfloat16_trains(pictures, tmp_path):
@@ -265,7 +265,7 @@ def test_neighbours_are_logged_and_recorded_once(pictures, tmp_path):
     (record,) = read_records(tmp_path / "results.json")
     assert record.value == logged(tmp_path, "knn_accuracy")[-1]
     assert (record.task, record.protocol, record.metric) == ("image classification", "kNN", "kNN accuracy")
-    assert (record.arm, record.train_samples, record.test_samples, record.ratio) == ("RRC+RQ", 16, 8, 1.0)
+    assert (record.method, record.train_samples, record.test_samples, record.ratio) == ("RRC+RQ", 16, 8, 1.0)
     assert record.config["pretraining"]["epochs"] == 3 and record.config["neighbours"] == 5
     before = (tmp_path / "results.json").read_bytes()
     assert fit(pictures, tmp_path, *options, "--ckpt_path=last") == 0  # measures again, as it is not known any more
@@ -293,7 +293,7 @@ def test_a_checkpoint_gives_back_the_encoder_and_its_history(pictures, tmp_path)
     )
     assert (loaded.encoder.name, loaded.encoder.width, loaded.encoder.stem) == ("resnet10", 8, "small")
     told = loaded.pretraining
-    assert (told["framework"], told["rival"], told["epochs"], told["seed"]) == ("BYOL", "", 2, 3)
+    assert (told["framework"], told["baseline"], told["epochs"], told["seed"]) == ("BYOL", "", 2, 3)
     assert (told["images"], told["size"], told["batch_size"]) == (16, 16, 4)
     assert told["augmentation"]["bins"] == 8 and told["heads"]["hidden"] == 16
     (record,) = read_records(tmp_path / "results.json")
@@ -380,7 +380,7 @@ def test_two_processes_end_with_equal_networks_targets_and_memories(pictures, tm
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("everything goes to") == ended.stderr.count("recorded in") == 1
     ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
-    assert {"framework.rival.memory", "framework.target_projector.layers.0.weight"} <= ranks[0].keys()
+    assert {"framework.baseline.memory", "framework.target_projector.layers.0.weight"} <= ranks[0].keys()
     for name in ranks[0]:
         assert torch.equal(ranks[0][name], ranks[1][name]), name
     assert saved(tmp_path / "run")["global_step"] == 2 * 2  # sixteen pictures, two processes with four each
@@ -463,9 +463,9 @@ def test_pictures_of_all_kinds_train(tmp_path):
         (["--model.framework=simclr"], "framework"),
         (["--model.encoder.name=resnet11"], "encoder 'resnet11': not known"),
         (["--model.encoder.width=0"], "width 0"),
-        ([*DACL, "--model.rival.alpha=0.2"], "DACL alpha 0.2"),
-        (["--model.rival=projects.siamese.msf.MSF"], "choose BYOL"),
-        ([*MSF, "--model.rival.memory=3"], "raise memory"),
+        ([*DACL, "--model.baseline.alpha=0.2"], "DACL alpha 0.2"),
+        (["--model.baseline=pcrq.ssl.msf.MSF"], "choose BYOL"),
+        ([*MSF, "--model.baseline.memory=3"], "raise memory"),
         (["--knn.every_n_epochs=-1"], "knn every -1"),
         (["--seed_everything=-1"], "seed_everything -1"),
         (["--seed_everything=false"], "seed_everything False"),

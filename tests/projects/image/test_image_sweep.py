@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from projects.image.pretrain.cli import main
-from projects.run_record import read_records
+from projects.training.records import read_records
 
 ROOT = Path(__file__).parents[3]
-ARMS = ROOT / "projects/image/configs/arms"
+METHODS = ROOT / "projects/image/configs/variants"
 TWO_DEVICES = ["--trainer.devices=2", "--trainer.strategy=ddp"]
 
 
@@ -29,7 +29,7 @@ def table(pictures, tmp_path):
     for name, values in {"base": base, "probe": {"data": data, "trainer": trainer}}.items():
         (tmp_path / f"{name}.yaml").write_text(json.dumps(values))
     return [
-        *("sweep", f"--pretrain=[{tmp_path / 'base.yaml'}]", f"--variants=[{ARMS / 'rrc_rq.yaml'}]"),
+        *("sweep", f"--pretrain=[{tmp_path / 'base.yaml'}]", f"--variants=[{METHODS / 'rrc_rq.yaml'}]"),
         *(f"--probe={tmp_path / 'probe.yaml'}", f"--out={tmp_path / 'out'}", "--seeds=[3]"),
     ]
 

@@ -20,10 +20,10 @@ from projects.image.encoder import Encoder
 from projects.image.encoder_checkpoint import KEY, describe, load_encoder
 from projects.image.linear_probe.cli import main
 from projects.image.linear_probe.module import LinearProbe
-from projects.image.records import arm_name
+from projects.image.records import method_name
 from projects.image.sources.source import IMAGENET_MEAN, IMAGENET_STD
 from projects.report.tables import TABLES
-from projects.run_record import Record, read_records
+from projects.training.records import Record, read_records
 
 SMALL = [
     *("--data.workers=0", "--data.size=16", "--data.batch_size=4", "--trainer.accelerator=cpu"),
@@ -63,7 +63,7 @@ def pretrained(tmp_path_factory) -> Path:
     """A checkpoint that says it was pretrained by BYOL with quantization."""
     torch.manual_seed(0)
     encoder = Encoder("resnet10", 8, "small")
-    told = {"framework": "BYOL", "augmentation": vars(Augmentation()), "rival": "", "epochs": 12}
+    told = {"framework": "BYOL", "augmentation": vars(Augmentation()), "baseline": "", "epochs": 12}
     state = {f"framework.encoder.{name}": tensor for name, tensor in encoder.build().state_dict().items()}
     path = tmp_path_factory.mktemp("pretrained") / "last.ckpt"
     torch.save({KEY: describe(encoder, IMAGENET_MEAN, IMAGENET_STD, told), "state_dict": state}, path)
@@ -105,7 +105,7 @@ def test_colours_are_told_apart_by_an_encoder_of_colours(write_pictures, tmp_pat
     assert record.value == 1.0
     assert (record.task, record.protocol, record.metric) == ("image classification", "linear probe", "accuracy")
     assert (record.train_samples, record.test_samples, record.ratio, record.seed) == (32, 16, 1.0, 0)
-    assert (record.arm, record.config["pretraining"]) == ("untrained", {})
+    assert (record.method, record.config["pretraining"]) == ("untrained", {})
     assert record.config["epochs"] == 5 and record.config["batch_size"] == 4 and record.config["learning_rate"] == 30
     assert record.config["encoder"]["name"] == "networks_to_probe.MeanColour"
     assert "accuracy 100.0 %" in capsys.readouterr().err
@@ -318,7 +318,7 @@ def test_a_run_that_stops_early_is_not_recorded(pictures, tmp_path, capsys, step
 def test_an_encoder_of_ours_has_its_place_in_the_report(pictures, pretrained, tmp_path, capsys):
     fit(pictures, tmp_path, f"--model.checkpoint={pretrained}")
     record = only_record(tmp_path)
-    assert (record.arm, record.config["encoder"]["width"]) == ("RRC+RQ", 8)
+    assert (record.method, record.config["encoder"]["width"]) == ("RRC+RQ", 8)
     assert ("3", "RRC + Ours", "BYOL") in places(record)
     assert pcrq(["report", str(tmp_path)]) == 0
     assert f"{100 * record.value:.1f} (1)" in capsys.readouterr().out
@@ -328,7 +328,7 @@ def test_a_published_checkpoint_wants_a_name_and_gets_its_row(pictures, publishe
     checkpoint = f"--model.checkpoint={published}"
     assert fit(pictures, tmp_path, checkpoint) == 2
     error = capsys.readouterr().err
-    assert published.name in error and "--model.arm" in error and "--model.pretraining" in error
+    assert published.name in error and "--model.method" in error and "--model.pretraining" in error
     assert fit(pictures, tmp_path / "told", checkpoint, "--model.pretraining.epochs=300", "--trainer.max_epochs=1") == 0
     assert ("2", "MoCo-v3", "300-ep") in places(only_record(tmp_path / "told"))
     crop = ["--model.pretraining.augmentation={crop: RRC, bins: 0}", "--model.pretraining.framework=BYOL"]
@@ -338,10 +338,11 @@ def test_a_published_checkpoint_wants_a_name_and_gets_its_row(pictures, publishe
 
 def test_a_published_checkpoint_can_have_any_name(pictures, published, tmp_path):
     assert (
-        fit(pictures, tmp_path, f"--model.checkpoint={published}", "--model.arm=theirs", "--trainer.max_epochs=1") == 0
+        fit(pictures, tmp_path, f"--model.checkpoint={published}", "--model.method=theirs", "--trainer.max_epochs=1")
+        == 0
     )
     record = only_record(tmp_path)
-    assert record.arm == "theirs" and places(record) == set()
+    assert record.method == "theirs" and places(record) == set()
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
@@ -409,7 +410,7 @@ def test_parts_of_epochs_are_not_recorded(pictures, tmp_path, capsys):
 
 def test_an_augmentation_of_another_version_is_named():
     with pytest.raises(InputError, match="another augmentation"):
-        arm_name({"augmentation": {"crop": "RRC", "swirl": 3}})
+        method_name({"augmentation": {"crop": "RRC", "swirl": 3}})
 
 
 def test_without_a_number_of_epochs_nothing_is_trained(pictures, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""The augmentation arms: what every step does, and that views depend on seed, epoch and index alone."""
+"""The augmentation variants: what every step does, and that views depend on seed, epoch and index alone."""
 
 import logging
 from dataclasses import replace
@@ -10,15 +10,15 @@ from PIL import Image, ImageFilter
 from torch.utils.data import DataLoader, SequentialSampler
 
 from pcrq.errors import InputError
-from projects.epoch_sampler import EpochKeys
-from projects.image.augmentation import ARMS, Augmentation, arm
+from projects.image.augmentation import VARIANTS, Augmentation, variant
 from projects.image.image_transforms import GaussianBlur, evaluation_transform, probe_train_transform, view_transforms
 from projects.image.sources import BuiltinImages, FolderImages, ImageSource, UnreadableImage
 from projects.image.view_data import ViewData
 from projects.image.views import ViewsOnDevice
+from projects.training.sampling import EpochKeys
 
 SIZE = 32
-PLAIN = ViewsOnDevice(ARMS["RRC"], (0, 0, 0), (1, 1, 1))
+PLAIN = ViewsOnDevice(VARIANTS["RRC"], (0, 0, 0), (1, 1, 1))
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +30,18 @@ def views(source: ImageSource, augmentation: Augmentation, key=(0, 0), size: int
     return ViewData(source, view_transforms(augmentation, size), seed)[key][0]
 
 
-# --- arms -------------------------------------------------------------------------------------------------------------
+# --- variants ---
 
 
-@pytest.mark.parametrize("name", ARMS)
-def test_arms_have_the_names_of_the_paper(name):
-    assert arm(name).name == name
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_have_the_names_of_the_paper(name):
+    assert variant(name).name == name
 
 
 def test_other_combinations_have_names_too():
-    assert replace(ARMS["Full"], bins=8).name == "Full+RQ"
+    assert replace(VARIANTS["Full"], bins=8).name == "Full+RQ"
     assert Augmentation("CR", "CJ", flip=True, bins=0).name == "CR+CJ+flip"
-    assert replace(ARMS["RRC+RQ"], bins=5, random_edges=False).name == "RRC+RQ"
+    assert replace(VARIANTS["RRC+RQ"], bins=5, random_edges=False).name == "RRC+RQ"
 
 
 @pytest.mark.parametrize(
@@ -58,16 +58,16 @@ def test_bad_augmentations(options, message):
         Augmentation(**options)
 
 
-def test_an_unknown_arm():
+def test_an_unknown_variant():
     with pytest.raises(InputError, match=r"'RCC': not known; choose among CR, RRC, RRC\+CJ"):
-        arm("RCC")
+        variant("RCC")
 
 
 # --- steps on single images -------------------------------------------------------------------------------------------
 
 
 def test_centre_crop_of_a_small_image_is_the_image(source):
-    first, second = views(source, ARMS["CR"], (0, 5))
+    first, second = views(source, VARIANTS["CR"], (0, 5))
     np.testing.assert_array_equal(first.permute(1, 2, 0), np.asarray(source[5][0]))
     assert torch.equal(first, second)
 
@@ -90,7 +90,7 @@ def test_random_resized_crop_takes_20_to_100_percent_of_the_area():
     """Every pixel tells its row and column, so that a view tells its crop."""
     rows, columns = np.mgrid[:200, :200].astype(np.uint8)
     image = Image.fromarray(np.stack([rows, columns, rows * 0], axis=2))
-    transform = view_transforms(ARMS["RRC"], 64)[0]
+    transform = view_transforms(VARIANTS["RRC"], 64)[0]
     torch.manual_seed(0)
     areas = []
     for _ in range(300):
@@ -102,7 +102,7 @@ def test_random_resized_crop_takes_20_to_100_percent_of_the_area():
 
 def test_random_resized_crop_does_not_flip():
     image = Image.fromarray(np.tile(np.arange(64, dtype=np.uint8)[None, :, None], (64, 1, 3)))
-    transforms = {name: view_transforms(ARMS[name], 32)[0] for name in ("RRC", "MSF", "Full")}
+    transforms = {name: view_transforms(VARIANTS[name], 32)[0] for name in ("RRC", "MSF", "Full")}
     torch.manual_seed(0)
     mirrored = {}
     for name, transform in transforms.items():
@@ -146,7 +146,7 @@ def test_the_second_view_is_solarised_in_20_percent_and_the_first_never():
 
 def test_the_full_augmentation_is_grey_in_20_percent():
     image = Image.new("RGB", (32, 32), (200, 100, 0))
-    transform = view_transforms(ARMS["Full"], 32)[0]
+    transform = view_transforms(VARIANTS["Full"], 32)[0]
     torch.manual_seed(0)
     grey = [torch.equal(view[0], view[2]) for view in (transform(image) for _ in range(400))]
     assert np.mean(grey) == pytest.approx(0.2, abs=0.05)
@@ -162,7 +162,9 @@ def test_blur_is_pils_with_a_radius_between_the_bounds(source):
 
 def test_blur_is_in_proportion_to_the_view():
     blurs = [
-        step.transforms[0] for step in view_transforms(ARMS["Full"], 112)[0].transforms if hasattr(step, "transforms")
+        step.transforms[0]
+        for step in view_transforms(VARIANTS["Full"], 112)[0].transforms
+        if hasattr(step, "transforms")
     ]
     assert [(blur.low, blur.high) for blur in blurs if isinstance(blur, GaussianBlur)] == [(0.05, 1.0)]
 
@@ -182,8 +184,8 @@ def batch(source, augmentation, count=4) -> torch.Tensor:
 
 
 def test_without_quantization_views_are_normalised_pixels(source):
-    pixels = batch(source, ARMS["RRC"])
-    first, second = ViewsOnDevice(ARMS["RRC"], (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))(pixels)
+    pixels = batch(source, VARIANTS["RRC"])
+    first, second = ViewsOnDevice(VARIANTS["RRC"], (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))(pixels)
     expected = (pixels[:, 1].double() / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor(
         [0.2, 0.3, 0.4]
     ).view(3, 1, 1)
@@ -193,8 +195,8 @@ def test_without_quantization_views_are_normalised_pixels(source):
 
 @pytest.mark.parametrize("name", ["CR+RQ", "RRC+RQ"])
 def test_quantization_leaves_8_values_within_the_range_of_every_channel(source, name):
-    pixels = batch(source, ARMS[name])
-    quantized = ViewsOnDevice(ARMS[name], (0, 0, 0), (1, 1, 1))(pixels, torch.Generator().manual_seed(0))
+    pixels = batch(source, VARIANTS[name])
+    quantized = ViewsOnDevice(VARIANTS[name], (0, 0, 0), (1, 1, 1))(pixels, torch.Generator().manual_seed(0))
     for original, view in zip(PLAIN(pixels), quantized, strict=True):
         assert not torch.equal(original, view)
         assert (view.amin((2, 3)) >= original.amin((2, 3))).all() and (view.amax((2, 3)) <= original.amax((2, 3))).all()
@@ -202,15 +204,15 @@ def test_quantization_leaves_8_values_within_the_range_of_every_channel(source, 
 
 
 def test_quantization_is_drawn_for_every_view_image_channel_and_call(source):
-    same = views(source, ARMS["CR"], (0, 9))[0, :1].expand(3, -1, -1)  # one grey picture, twelve times
+    same = views(source, VARIANTS["CR"], (0, 9))[0, :1].expand(3, -1, -1)  # one grey picture, twelve times
     pixels = same.expand(2, 2, 3, SIZE, SIZE)
-    augment, generator = ViewsOnDevice(ARMS["CR+RQ"], (0, 0, 0), (1, 1, 1)), torch.Generator().manual_seed(0)
+    augment, generator = ViewsOnDevice(VARIANTS["CR+RQ"], (0, 0, 0), (1, 1, 1)), torch.Generator().manual_seed(0)
     drawn = torch.cat([*augment(pixels, generator), *augment(pixels, generator)]).flatten(0, 1)
     assert len(torch.unique(drawn, dim=0)) == 24
 
 
 def test_quantization_is_a_function_of_the_generator(source):
-    pixels, augment = batch(source, ARMS["RRC+RQ"]), ViewsOnDevice(ARMS["RRC+RQ"], (0, 0, 0), (1, 1, 1))
+    pixels, augment = batch(source, VARIANTS["RRC+RQ"]), ViewsOnDevice(VARIANTS["RRC+RQ"], (0, 0, 0), (1, 1, 1))
     state = torch.get_rng_state()
     first = augment(pixels, torch.Generator().manual_seed(3))
     again = augment(pixels, torch.Generator().manual_seed(3))
@@ -220,8 +222,8 @@ def test_quantization_is_a_function_of_the_generator(source):
 
 def test_fixed_bins_and_midpoints_are_those_of_a_uniform_quantizer(source):
     """Table 1: 'quantize' without either randomness."""
-    pixels = batch(source, ARMS["CR"])
-    augment = ViewsOnDevice(replace(ARMS["CR+RQ"], random_edges=False, random_values=False), (0, 0, 0), (1, 1, 1))
+    pixels = batch(source, VARIANTS["CR"])
+    augment = ViewsOnDevice(replace(VARIANTS["CR+RQ"], random_edges=False, random_values=False), (0, 0, 0), (1, 1, 1))
     x = pixels[:, 0].double() / 255
     low, high = x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
     position = (x - low) / (high - low) * 8
@@ -231,8 +233,8 @@ def test_fixed_bins_and_midpoints_are_those_of_a_uniform_quantizer(source):
 
 
 def test_quantization_with_a_probability_leaves_some_views_alone(source):
-    pixels = batch(source, ARMS["CR"], 1).expand(200, -1, -1, -1, -1)
-    augment = ViewsOnDevice(replace(ARMS["CR+RQ"], p=0.3), (0, 0, 0), (1, 1, 1))
+    pixels = batch(source, VARIANTS["CR"], 1).expand(200, -1, -1, -1, -1)
+    augment = ViewsOnDevice(replace(VARIANTS["CR+RQ"], p=0.3), (0, 0, 0), (1, 1, 1))
     quantized = torch.cat(augment(pixels, torch.Generator().manual_seed(0)))
     changed = (quantized != torch.cat(PLAIN(pixels))).flatten(1).any(1)
     assert changed.float().mean() == pytest.approx(0.3, abs=0.06)
@@ -245,7 +247,7 @@ def test_other_batches_are_refused(wrong):
 
 
 def test_statistics_are_no_part_of_a_checkpoint():
-    assert not ViewsOnDevice(ARMS["RRC+RQ"], (0, 0, 0), (1, 1, 1)).state_dict()
+    assert not ViewsOnDevice(VARIANTS["RRC+RQ"], (0, 0, 0), (1, 1, 1)).state_dict()
 
 
 # --- reproducible in worker processes ---------------------------------------------------------------------------------
@@ -261,7 +263,7 @@ class InOrder(SequentialSampler):
 
 
 def load(source, workers: int, epochs: int = 2, first: int = 0) -> torch.Tensor:
-    data, keys = ViewData(source, view_transforms(ARMS["Full"], SIZE), seed=4), EpochKeys(InOrder(source))
+    data, keys = ViewData(source, view_transforms(VARIANTS["Full"], SIZE), seed=4), EpochKeys(InOrder(source))
     loader = DataLoader(data, batch_size=10, sampler=keys, num_workers=workers, persistent_workers=workers > 0)
     passes = []
     for epoch in range(first, epochs):
@@ -280,19 +282,19 @@ def test_views_are_the_same_after_resuming(source):
 
 
 def test_views_differ_between_epochs_seeds_and_images(source):
-    drawn = [views(source, ARMS["RRC"], key, seed=seed) for key, seed in (((0, 1), 0), ((1, 1), 0), ((0, 1), 1))]
-    drawn.append(views(source, ARMS["RRC"], (0, 17)))
+    drawn = [views(source, VARIANTS["RRC"], key, seed=seed) for key, seed in (((0, 1), 0), ((1, 1), 0), ((0, 1), 1))]
+    drawn.append(views(source, VARIANTS["RRC"], (0, 17)))
     assert len(torch.unique(torch.cat(drawn).flatten(1), dim=0)) == 8
 
 
 def test_drawing_views_leaves_the_global_generator_alone(source):
     state = torch.get_rng_state()
-    views(source, ARMS["Full"])
+    views(source, VARIANTS["Full"])
     assert torch.equal(state, torch.get_rng_state())
 
 
 def test_an_index_alone_is_of_epoch_0(source):
-    assert torch.equal(views(source, ARMS["RRC"], 3), views(source, ARMS["RRC"], (0, 3)))
+    assert torch.equal(views(source, VARIANTS["RRC"], 3), views(source, VARIANTS["RRC"], (0, 3)))
 
 
 # --- images that cannot be read ---------------------------------------------------------------------------------------

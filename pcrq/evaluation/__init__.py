@@ -1,0 +1,1 @@
+"""Evaluation of frozen features: nearest neighbours, linear probes, subsets of labels."""

@@ -1,0 +1,230 @@
+"""Rounding of weights and activations to few levels, as SSQL does it; gradients pass as if nothing were rounded.
+
+Source: Cao et al., Synergistic Self-supervised and Quantization Learning, ECCV 2022; megvii-research/SSQL-ECCV2022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightly.utils.dist import world_size
+from torch import distributed, nn
+from torch.func import functional_call
+
+from pcrq.errors import InputError
+from pcrq.ssl.siamese import Baseline
+
+if TYPE_CHECKING:
+    from pcrq.ssl.siamese import SiameseFramework
+
+
+def round_weight(weight: torch.Tensor, bits: int) -> torch.Tensor:
+    """Round to 2^bits levels that are symmetric about 0, at a distance that fits each output channel.
+
+    Args:
+        weight: (channels, …) floating point.
+        bits: at least 2.
+
+    Returns:
+        The same shape; a channel of zeros stays. The gradient of the weight is that of the result.
+    """
+    values = weight.detach()
+    peak = values.flatten(1).abs().amax(dim=1).view(-1, *[1] * (weight.ndim - 1))
+    step = torch.where(peak > 0, peak, 1.0) / ((2**bits - 1) / 2)
+    rounded = (values / step).round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) * step
+    return weight + (rounded - values)
+
+
+def round_activation(activation: torch.Tensor, low: torch.Tensor, high: torch.Tensor, bits: int) -> torch.Tensor:
+    """Round to 2^bits levels from ``low`` to ``high``, of which one is 0; what lies outside is clamped.
+
+    Args:
+        activation: any shape, floating point.
+        low, high: () float32 range of the layer; where they are equal, nothing is rounded.
+        bits: at least 1.
+
+    Returns:
+        The same shape and dtype. The gradient of the activation is that of the result, and 0 where it was clamped.
+    """
+    return _RoundedActivation.apply(activation, low, high, bits)
+
+
+class _RoundedActivation(torch.autograd.Function):
+    """Keeps one byte a number for backward, which tells whether it was clamped.
+
+    Levels are computed in float32 also for 16-bit activations: bfloat16 has eight binary digits, so that its quotients
+    are off by up to half a level where there are 256 of them. These float32 numbers live for one layer only.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx,
+        activation: torch.Tensor,
+        low: torch.Tensor,
+        high: torch.Tensor,
+        bits: int,
+    ) -> torch.Tensor:
+        flat, values = high <= low, activation.float()
+        step = torch.where(flat, 1.0, (high - low) / (2**bits - 1))
+        ctx.save_for_backward((values < low - step / 2) | (values > high + step / 2))
+        lowest = (low / step).round()
+        level = (values / step).round_().clamp_(lowest, lowest + (2**bits - 1))
+        return torch.where(flat, activation, level.mul_(step).to(activation.dtype))
+
+    @staticmethod
+    def backward(
+        ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor
+    ) -> tuple[torch.Tensor, None, None, None]:
+        (clamped,) = ctx.saved_tensors
+        return gradient.masked_fill(clamped, 0), None, None, None
+
+
+WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU)
+CAREFUL = 8  # the fewest bits of the first layer and of the projector
+Range = tuple[torch.Tensor, torch.Tensor]
+
+
+class SSQL(Baseline):
+    """The mean of the loss of the rounded network and of the loss of the full network.
+
+    Args:
+        weight_bits: smallest and largest bit width of weights, both possible.
+        activation_bits: the same of what the encoder's activation layers say.
+
+    Raises:
+        InputError: a range is empty or outside 2 to 24, or (from the forward pass) the encoder has no activation layer.
+    """
+
+    name = "SSQL"
+    common_generator: torch.Generator | None = None
+    """Source of bit widths, on the CPU and in one state in all processes; a trainer sets it before a step.
+
+    For None they come from the generator of the forward pass: that of one process, and a wait if it is on a GPU."""
+
+    def __init__(self, weight_bits: tuple[int, int] = (2, 8), activation_bits: tuple[int, int] = (4, 8)):
+        super().__init__()
+        for name, (low, high) in {"weight_bits": weight_bits, "activation_bits": activation_bits}.items():
+            if not 2 <= low <= high <= 24:
+                raise InputError(f"SSQL {name} {low} to {high}: give the smaller first, both within 2 to 24")
+        self.weight_bits, self.activation_bits = tuple(weight_bits), tuple(activation_bits)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """See :class:`Baseline`."""
+        return {"weight_bits": list(self.weight_bits), "activation_bits": list(self.activation_bits)}
+
+    def forward(
+        self,
+        framework: SiameseFramework,
+        first: torch.Tensor,
+        second: torch.Tensor,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        views = (first, second)
+        predictions, ranges = zip(*(_predict_and_observe(framework, view) for view in views), strict=True)
+        weight_bits, activation_bits = (
+            _draw(*bits, self.common_generator or generator) for bits in (self.weight_bits, self.activation_bits)
+        )
+        network = RoundedNetwork(framework, _joint(_union(*ranges)), weight_bits, activation_bits)
+        rounded = [network.predict(view) for view in views]
+        targets = [framework.target(view) for view in views]
+        return (framework.both_directions(predictions, targets) + framework.both_directions(rounded, targets)) / 2
+
+
+class RoundedNetwork:
+    """The online network of a framework with rounded weights and activations; its predictor stays as it is.
+
+    Args:
+        framework: whose parameters are rounded; the gradient reaches them.
+        ranges: smallest and largest value of every activation of the encoder, in the order in which they come.
+        weight_bits: bit width of the encoder's weights; its first layer and the projector have at least 8.
+        activation_bits: bit width of the encoder's activations; the first one has at least 8.
+    """
+
+    def __init__(self, framework: SiameseFramework, ranges: list[Range], weight_bits: int, activation_bits: int):
+        self.framework, self.ranges, self.activation_bits = framework, ranges, activation_bits
+        self.encoder_weights = _rounded_weights(framework.encoder, weight_bits)
+        self.projector_weights = _rounded_weights(framework.projector, max(weight_bits, CAREFUL))
+
+    def predict(self, view: torch.Tensor) -> torch.Tensor:
+        """(B, out) predictions."""
+
+        def rounded(index: int, activation: torch.Tensor) -> torch.Tensor:
+            bits = max(self.activation_bits, CAREFUL) if index == 0 else self.activation_bits
+            return round_activation(activation, *self.ranges[index], bits)
+
+        with _at_activations(self.framework.encoder, rounded):
+            features = functional_call(self.framework.encoder, self.encoder_weights, (view,))
+        return self.framework.predictor(functional_call(self.framework.projector, self.projector_weights, (features,)))
+
+
+def _rounded_weights(network: nn.Module, bits: int) -> dict[str, torch.Tensor]:
+    """The weights of all layers by their names in the state dict; the first layer keeps at least 8 bits."""
+    layers = [(name, module.weight) for name, module in network.named_modules() if isinstance(module, WEIGHTED)]
+    return {
+        f"{name}.weight".lstrip("."): round_weight(weight, max(bits, CAREFUL) if index == 0 else bits)
+        for index, (name, weight) in enumerate(layers)
+    }
+
+
+def _predict_and_observe(framework: SiameseFramework, view: torch.Tensor) -> tuple[torch.Tensor, list[Range]]:
+    """Predictions of the full network, and the range of every activation on the way."""
+    ranges: list[Range] = []
+    with _at_activations(framework.encoder, lambda _, activation: ranges.append(_range(activation))):
+        prediction = framework.predict(view)
+    if not ranges:
+        raise InputError(
+            f"SSQL rounds activations, but {type(framework.encoder).__name__} has none of the layers "
+            f"{', '.join(layer.__name__ for layer in ACTIVATIONS)}; use an encoder that has"
+        )
+    return prediction, ranges
+
+
+@contextmanager
+def _at_activations(encoder: nn.Module, function: Callable[[int, torch.Tensor], torch.Tensor | None]) -> Iterator[None]:
+    """Call ``function(index, activation)`` after every activation layer; what it returns replaces the activation.
+
+    The index counts in the order of computing, since a ResNet uses one and the same ReLU at several places.
+    """
+    index = count()
+    handles = [
+        module.register_forward_hook(lambda _module, _input, activation: function(next(index), activation))
+        for module in encoder.modules()
+        if isinstance(module, ACTIVATIONS)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _union(first: list[Range], second: list[Range]) -> list[Range]:
+    return [
+        (torch.minimum(one[0], other[0]), torch.maximum(one[1], other[1]))
+        for one, other in zip(first, second, strict=True)
+    ]
+
+
+def _range(activation: torch.Tensor) -> Range:
+    low, high = activation.detach().aminmax()
+    return low.float(), high.float()
+
+
+def _joint(ranges: list[Range]) -> list[Range]:
+    """The ranges over all processes."""
+    if world_size() == 1:
+        return ranges
+    bounds = torch.stack([torch.stack((-low, high)) for low, high in ranges])
+    distributed.all_reduce(bounds, distributed.ReduceOp.MAX)
+    return [(-low, high) for low, high in bounds]
+
+
+def _draw(low: int, high: int, generator: torch.Generator | None) -> int:
+    device = "cpu" if generator is None else generator.device
+    return int(torch.randint(low, high + 1, (), device=device, generator=generator))

@@ -1,0 +1,78 @@
+"""An accuracy that is measured now and then while a network is pretrained, and not part of the training."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from pcrq.errors import InputError
+
+_log = logging.getLogger(__name__)
+
+
+class AccuracyCallback(pl.Callback):
+    """Log ``knn_accuracy`` before training, after every few epochs and after the last one.
+
+    Args:
+        every_n_epochs: how often; 0 for never.
+
+    Raises:
+        InputError: it is negative.
+    """
+
+    def __init__(self, every_n_epochs: int = 10):
+        if every_n_epochs < 0:
+            raise InputError(f"knn every {every_n_epochs} epochs: choose a number of epochs, or 0 for never")
+        self.every_n_epochs = every_n_epochs
+
+    def measure(self, trainer: pl.Trainer, module: pl.LightningModule) -> float | None:
+        """The accuracy in [0, 1], asked for in the first process only; None where it cannot be known."""
+        raise NotImplementedError
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Measure the untrained network, for comparison."""
+        if trainer.global_step == 0 and self.every_n_epochs:
+            self._log(trainer, module, epoch=0)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Measure after every ``every_n_epochs`` epochs and after the last one."""
+        epoch = trainer.current_epoch + 1
+        if self.every_n_epochs and (epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs):
+            self._log(trainer, module, epoch)
+
+    def _log(self, trainer: pl.Trainer, module: pl.LightningModule, epoch: int) -> None:
+        accuracy = self.measure(trainer, module) if trainer.is_global_zero else None
+        if accuracy is None:
+            return
+        for logger in trainer.loggers:
+            logger.log_metrics({"knn_accuracy": accuracy, "epoch": epoch}, step=trainer.global_step)
+        trainer.progress_bar_metrics["knn_accuracy"] = accuracy
+        _log.info("epoch %d: kNN accuracy %.1f %%", epoch, 100 * accuracy)
+
+
+_WINDOW = 20  # steps
+
+
+class Throughput(pl.Callback):
+    """Log ``samples_per_second`` over all processes, averaged over the last 20 steps."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Begin to count; a run that resumes within an epoch has no start of it."""
+        self.on_train_epoch_start(trainer, module)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Leave out what happens between epochs."""
+        self._ends = [time.perf_counter()]
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the batch; what is logged stands on the CPU, as a copy to the device would have to wait for it."""
+        self._ends = [*self._ends[-_WINDOW:], time.perf_counter()]
+        steps = len(self._ends) - 1
+        rate = steps * trainer.datamodule.batch_size * trainer.world_size / (self._ends[-1] - self._ends[0])
+        module.log("samples_per_second", torch.tensor(rate), prog_bar=True, batch_size=trainer.datamodule.batch_size)

@@ -1,0 +1,159 @@
+"""The run record: what was measured, on what and with what, in the ``results.json`` of a run's folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, get_origin, get_type_hints
+
+from pcrq import __version__
+from pcrq.errors import InputError
+from pcrq.files import write_text
+
+FORMAT = "pcrq-results"
+VERSION = 3
+"""Goes up when older software can no longer read the file."""
+
+_RENAMED = {
+    "train_shapes": "train_samples",  # in version 1
+    "test_shapes": "test_samples",
+    "arm": "method",  # up to version 2
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measured number.
+
+    Args:
+        method: what was compared, as the report names it: "scratch", "MID", "MID + quantization", …
+        protocol: how it was measured: "linear, logistic regression", "lin", "ft", …
+        metric: "accuracy", "mIoU", …
+        value: the number; accuracies are in [0, 1].
+        ratio: part of the labels that the protocol could see, in (0, 1].
+        seed: draw of labels and weights.
+        store: name of the data: a shape store, an image source; and ``digest`` its fingerprint.
+        train_samples, test_samples: sizes of the splits that were used, in shapes, images, …
+        task: what the network was asked: "shape classification", "part segmentation", …; "" in older files.
+        config: what else decides the number; plain values.
+        seconds: how long it took, since its last start.
+        code: version of the software.
+    """
+
+    method: str
+    protocol: str
+    metric: str
+    value: float
+    ratio: float
+    seed: int
+    store: str
+    digest: str
+    train_samples: int
+    test_samples: int
+    task: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    code: str = ""
+
+    @property
+    def key(self) -> tuple:
+        """What two measurements of the same thing share."""
+        config = json.dumps(self.config, sort_keys=True)
+        return (self.task, self.method, self.protocol, self.metric, self.ratio, self.seed, self.digest, config)
+
+
+def append_records(path: Path, records: list[Record]) -> None:
+    """Add measurements to a results file, creating it; the file is replaced as a whole."""
+    known = read_records(path) if path.exists() else []
+    content = {"format": FORMAT, "version": VERSION, "records": [asdict(record) for record in known + records]}
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def read_records(path: Path) -> list[Record]:
+    """The measurements of a results file, in the order they were made.
+
+    Raises:
+        InputError: the file is missing or no results file.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']!r}")
+        if content["version"] not in range(1, VERSION + 1):
+            raise ValueError(f"version {content['version']!r}, not 1 to {VERSION}")
+        records = content["records"] if content["version"] == VERSION else map(_upgraded, content["records"])
+        return [_checked(Record(**record)) for record in records]
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such results file") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name a results.json that can") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: not a results file of pcrq ({error}); move it away and measure again") from error
+
+
+def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of an older version by the names of this one."""
+    record = {_RENAMED.get(name, name): value for name, value in record.items()}
+    if "pretraining" in record.get("config", {}):
+        record["config"] = {**record["config"], "pretraining": upgraded_pretraining(record["config"]["pretraining"])}
+    return record
+
+
+def upgraded_pretraining(pretraining: dict[str, Any]) -> dict[str, Any]:
+    """How a network was pretrained, as older records and checkpoints tell it, by the names of this version."""
+    renamed = {"rival": "baseline", "rival_options": "baseline_options"}
+    return {renamed.get(name, name): value for name, value in pretraining.items()}
+
+
+def _checked(record: Record) -> Record:
+    """The record, if its fields have their types."""
+    for name, kind in get_type_hints(Record).items():
+        kinds = (int, float) if kind is float else get_origin(kind) or kind
+        if not isinstance(getattr(record, name), kinds):
+            raise TypeError(f"{name} {getattr(record, name)!r} of a record is no {kind.__name__}")
+    return record
+
+
+def known_records(path: Path) -> dict[tuple, Record]:
+    """The measurements of a results file by their keys; none where there is no file yet.
+
+    Raises:
+        InputError: it is no results file.
+    """
+    return {record.key: record for record in read_records(path)} if path.exists() else {}
+
+
+@cache  # git is asked once
+def code_version() -> str:
+    """The version of the software, with the commit where it runs from a checkout."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return __version__
+    describe = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+    try:
+        commit = subprocess.run(describe, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return f"{__version__} ({commit})"
+
+
+def check_resume_config(checkpoint: object, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run that was made in another way.
+
+    Args:
+        checkpoint: the file that the run would go on from.
+        before, now: plain values by the words of the options; what ``now`` lacks does not matter.
+
+    Raises:
+        InputError: a value of ``now`` differs.
+    """
+    different = [name for name in now if before.get(name) != now[name]]
+    if different:
+        raise InputError(
+            f"{checkpoint}: trained with another {', '.join(different)}; resume with the same, or start anew in "
+            "another --run_dir"
+        )
