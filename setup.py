@@ -41,7 +41,7 @@ setup(
         "tqdm>=4.66",
         "pooch>=1.8",
         "lightning>=2.4",
-        "jsonargparse[signatures]>=4.33",
+        "jsonargparse[signatures]>=4.49",
         "lightly>=1.6",  # earlier ones ask a server for their latest version when they are imported
         "pyyaml>=6",
         "librosa>=0.10",

@@ -50,11 +50,15 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}; see '{self.prog} --help'\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
-            what = f"unknown {action.metavar.lower()}" if action.metavar else "must be one of the choices, not"
-            raise argparse.ArgumentError(
-                None if action.metavar else action, f"{what} {value!r}; available: {', '.join(map(str, action.choices))}"
-            )
+        if action.choices is None or value in action.choices:
+            return
+        choices = [*action.choices]
+        if action.metavar == "COMMAND":
+            choices = list(dict.fromkeys([*choices, *(name.split()[0] for name in PROGRAMS)]))
+        available = f"available: {', '.join(map(str, choices))}"
+        if action.metavar:
+            raise argparse.ArgumentError(None, f"unknown {action.metavar.lower()} {value!r}; {available}")
+        raise argparse.ArgumentError(action, f"{value!r}; {available}")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 import warnings
+from argparse import SUPPRESS, Action
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ if find_spec("lightning") is None:  # pragma: no cover
 # Lightning before anything that imports scikit-learn: typing caches Union types by their members, and scikit-learn's
 # order of int and float would make --trainer.limit_train_batches 1 mean 1.0, all batches.
 import lightning.pytorch as pl
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -113,7 +114,7 @@ class Program:
 
     def help(self) -> str:
         """Text of ``--help``."""
-        return self.parser(all_options=False).format_help()
+        return _format_help(self.parser(all_options=False))
 
     def main(self, args: Sequence[str] | None = None) -> int:
         """Run the command.
@@ -132,7 +133,7 @@ class Program:
                 return
             parser = self.parser()
             if "--help_all" in args:
-                print(parser.format_help())
+                print(_format_help(parser))
                 return
             words = resolve_configs(args, self.configs, "training")
             options = parser.parse_args(words)
@@ -161,11 +162,13 @@ class FunctionProgram:
         """The parser of the command."""
         parser = make_parser(self.name, (self.function.__doc__ or "").split("\n\n    Args:")[0])
         parser.add_function_arguments(self.function)
+        if self.kind == "sweep":
+            parser.add_argument("--sweep", type=str, help="kind of the sweep, in a config that 'pcrq sweep' reads")
         return parser
 
     def help(self) -> str:
         """Text of ``--help``."""
-        return self.parser().format_help()
+        return _format_help(self.parser())
 
     def main(self, args: Sequence[str] | None = None) -> int:
         """Run the command; returns the exit status: 0, 1 where runs failed, 2 for bad input, 130 after Ctrl-C."""
@@ -177,8 +180,9 @@ class FunctionProgram:
                 return 0
             parser = self.parser()
             options = parser.parse_args(resolve_configs(args, self.configs, self.kind))
-            options.pop("config", None)
-            failures = self.function(**parser.instantiate_classes(options).as_dict())
+            for name in ("config", "help_all", "sweep"):
+                options.pop(name, None)
+            failures = self.function(**parser.instantiate(options).as_dict())
             for failure in failures or []:
                 print_error(self.name, failure)
             return 1 if failures else 0
@@ -216,7 +220,7 @@ class Run:
         self.checkpoint = Path(options.checkpoint.dirpath) / "last.ckpt"
         self._resume_from = self._checkpoint_to_resume()
         pl.seed_everything(self.seed, workers=True, verbose=False)
-        self.init = parser.instantiate_classes(options)
+        self.init = parser.instantiate(options)
         """The options with dataclasses and classes instead of plain values."""
 
     def _checkpoint_to_resume(self) -> str | None:
@@ -337,7 +341,7 @@ class _SaveConfig(pl.Callback):
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / "config.yaml"
-            self.parser.save(self.options, path, skip_none=False, overwrite=True, multifile=False)
+            self.parser.save(self.options, path, overwrite=True, multifile=False)
 
 
 def make_run_folder(folder: Path) -> None:
@@ -369,12 +373,45 @@ def _as_list(logger: Any) -> list[Logger]:
 # --- commands ---
 
 
+class _HelpFormatter(DefaultHelpFormatter):
+    """Descriptions as they are written; defaults, but neither types nor options that take a whole group."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=32, width=100)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(indent + line for line in text.strip().splitlines())
+
+    def _get_help_string(self, action: Action) -> str:
+        text = (action.help or "").rstrip(".")
+        if action.required:
+            return f"{text} (required)"
+        is_flag = action.nargs == 0
+        return text if is_flag or action.default in (None, SUPPRESS) else f"{text} (default: %(default)s)"
+
+
+def _format_help(parser: ArgumentParser) -> str:
+    for action in parser._actions:
+        if action.help == "Path to a configuration file.":
+            action.help = SUPPRESS
+        elif "--print_config" in action.option_strings:
+            action.help, action.metavar = "print all options as a config and exit", None
+    return parser.format_help()
+
+
 def make_parser(name: str, description: str) -> ArgumentParser:
     """A parser with ``--config``, errors of one line and no abbreviations."""
-    parser = ArgumentParser(prog=f"pcrq {name}", description=description, allow_abbrev=False, add_help=False)
+    parser = ArgumentParser(
+        prog=f"pcrq {name}",
+        usage=f"pcrq {name} [--config NAME] [options]",
+        description=description,
+        formatter_class=_HelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
     parser.error = lambda message, ex=None: _fail(name, message)
     parser.add_argument("--config", "-c", action="config", help="config by name or path; later ones override")
-    parser.add_argument("--help_all", action="store_true", help="show this help with all options of Lightning")
+    parser.add_argument("--help_all", action="store_true", help="show all options, also those of Lightning")
     return parser
 
 
