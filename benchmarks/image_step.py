@@ -28,10 +28,10 @@ from pcrq.ssl.optimizer import LARS
 from pcrq.ssl.siamese import SiameseFramework
 from projects.image.augmentation import Augmentation, variant
 from projects.image.encoder import Encoder, feature_size
-from projects.image.image_transforms import view_transforms
+from projects.image.augmentation import view_transforms
 from projects.image.sources import BuiltinImages, FolderImages, ImageSource
-from projects.image.view_data import ViewData
-from projects.image.views import ViewsOnDevice
+from projects.image.augmentation import ViewData
+from projects.image.augmentation import ViewsOnDevice
 from projects.training.sampling import EpochKeys, EpochSampler
 
 FRAMEWORKS = {"mocov3": MoCoV3, "byol": BYOL}

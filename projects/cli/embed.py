@@ -133,7 +133,7 @@ def _kind(checkpoint: Path) -> str:
         return "shapes"
     from pcrq.checkpoint import load_checkpoint
     from projects.audio import encoder_checkpoint as sounds
-    from projects.image import encoder_checkpoint as images
+    from projects.image import encoder as images
 
     content = load_checkpoint(checkpoint)
     if sounds.holds_encoder(content):

@@ -104,7 +104,7 @@ def _images(paths: list[Path]) -> list[Image.Image]:
     if len(paths) > MOST_IMAGES:
         raise InputError(f"{len(paths)} images: a row for each is too much for a picture; name at most {MOST_IMAGES}")
     if paths:
-        from projects.image.sources.decoding import read_image
+        from projects.image.image_source import read_image
 
         return [read_image(path, str(path)) for path in paths]
     from projects.image.sources import BuiltinImages

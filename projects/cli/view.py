@@ -91,7 +91,7 @@ def _kind(name: str) -> str:
     """What is to be viewed, by suffix or by what the store holds; what is neither image nor sound is left to shapes."""
     from data_prep.sound_loading import SOUND_FORMATS
     from pcrq.stores.store_file import split_store_name, stored_kind
-    from projects.image.sources.decoding import SUFFIXES
+    from projects.image.image_source import SUFFIXES
 
     named = split_store_name(name)
     if named is not None:
@@ -131,7 +131,7 @@ def _view_shape(args: argparse.Namespace) -> None:
 
 def _view_image(args: argparse.Namespace) -> None:
     from projects.image.figures import figure_draws
-    from projects.image.sources.decoding import read_image
+    from projects.image.image_source import read_image
 
     _require_screen_to_show(args, "--save picture.png")
     image = read_image(Path(args.shape), args.shape)

@@ -11,7 +11,7 @@ from pcrq.errors import InputError
 from pcrq.ssl import ssql
 from pcrq.ssl.moco_v3 import MoCoV3
 from pcrq.ssl.ssql import SSQL, RoundedNetwork
-from projects.image.pretrain.module import SiamesePretraining
+from projects.image.pretrain import SiamesePretraining
 
 
 def normal(*size: int) -> torch.Tensor:

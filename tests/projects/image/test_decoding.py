@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from projects.image.sources.decoding import read_image
-from projects.image.sources.source import UnreadableImage
+from projects.image.image_source import read_image
+from projects.image.image_source import UnreadableImage
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (20, 30, 3), np.uint8)

@@ -10,12 +10,12 @@ import torchvision
 from PIL import Image
 
 from projects.cli import embed_images, main
-from projects.image import features
+from projects.image import evaluation as features
 from projects.image.encoder import Encoder
-from projects.image.encoder_checkpoint import KEY, describe
-from projects.image.image_transforms import evaluation_transform
+from projects.image.encoder import KEY, describe
+from projects.image.augmentation import evaluation_transform
 from projects.image.sources import FolderImages
-from projects.image.view_data import ViewData
+from projects.image.augmentation import ViewData
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 

@@ -12,8 +12,8 @@ from torch import nn
 
 from pcrq.errors import InputError
 from projects.image.encoder import Encoder
-from projects.image.encoder_checkpoint import KEY, describe, load_encoder
-from projects.image.sources.source import IMAGENET_MEAN, IMAGENET_STD
+from projects.image.encoder import KEY, describe, load_encoder
+from projects.image.image_source import IMAGENET_MEAN, IMAGENET_STD
 
 SMALL = Encoder("resnet10", 8, "small")
 PRETRAINING = {"framework": "BYOL", "epochs": 3, "augmentation": {"crop": "RRC"}}

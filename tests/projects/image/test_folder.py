@@ -10,7 +10,8 @@ import torchvision
 from PIL import Image
 
 from pcrq.errors import InputError
-from projects.image.sources import FolderImages, UnreadableImage, folder
+from projects.image.sources import FolderImages, UnreadableImage
+from projects.image import sources_ as folder
 
 
 def add_image(path, shade=0) -> None:

@@ -14,10 +14,10 @@ from PIL import Image
 
 from projects.image.augmentation import Augmentation
 from projects.image.encoder import Encoder
-from projects.image.linear_probe.cli import main as linear_probe
-from projects.image.pretrain.cli import main
-from projects.image.pretrain.module import FRAMEWORKS
-from projects.image.records import method_name
+from projects.image.linear_probe import main as linear_probe
+from projects.image.pretrain import main
+from projects.image.pretrain import FRAMEWORKS
+from projects.image.evaluation import method_name
 from projects.report.accuracy_over_bins import FIGURE_5
 from projects.report.table import Table
 from projects.report.tables import TABLES

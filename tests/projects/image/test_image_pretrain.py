@@ -20,11 +20,11 @@ from run_folder import assert_equal_ends, logged, saved
 from torch import nn
 
 from pcrq import Quantizer
-from projects.image.encoder_checkpoint import load_encoder
-from projects.image.pretrain.cli import main
-from projects.image.pretrain.module import SiamesePretraining
+from projects.image.encoder import load_encoder
+from projects.image.pretrain import main
+from projects.image.pretrain import SiamesePretraining
 from projects.image.sources import BuiltinImages
-from projects.image.sources.source import IMAGENET_MEAN, IMAGENET_STD
+from projects.image.image_source import IMAGENET_MEAN, IMAGENET_STD
 from projects.training.records import read_records
 
 SMALL = [
@@ -353,8 +353,8 @@ def test_two_processes_learn_what_one_learns_from_the_joint_batch(pictures, tmp_
 
 TWO_PROCESSES = """
 import os, torch
-from projects.image.pretrain.cli import main
-from projects.image.pretrain.module import SiamesePretraining
+from projects.image.pretrain import main
+from projects.image.pretrain import SiamesePretraining
 
 def keep(self):
     path = os.path.join(os.environ["RANK_FOLDER"], f"rank{self.global_rank}.pt")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from projects.image.pretrain.cli import main
+from projects.image.pretrain import main
 from projects.training.records import read_records
 
 ROOT = Path(__file__).parents[3]

@@ -17,11 +17,11 @@ from pcrq.errors import InputError
 from projects.cli import main as pcrq
 from projects.image.augmentation import Augmentation
 from projects.image.encoder import Encoder
-from projects.image.encoder_checkpoint import KEY, describe, load_encoder
-from projects.image.linear_probe.cli import main
-from projects.image.linear_probe.module import LinearProbe
-from projects.image.records import method_name
-from projects.image.sources.source import IMAGENET_MEAN, IMAGENET_STD
+from projects.image.encoder import KEY, describe, load_encoder
+from projects.image.linear_probe import main
+from projects.image.linear_probe import LinearProbe
+from projects.image.evaluation import method_name
+from projects.image.image_source import IMAGENET_MEAN, IMAGENET_STD
 from projects.report.tables import TABLES
 from projects.training.records import Record, read_records
 

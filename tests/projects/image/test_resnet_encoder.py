@@ -10,7 +10,7 @@ from torch import nn
 
 from pcrq.errors import InputError
 from projects.image.encoder import Encoder, feature_size
-from projects.image.resnet import BLOCKS, ResNet
+from projects.image.encoder import BLOCKS, ResNet
 
 
 class Pooled(nn.Module):

@@ -14,9 +14,9 @@ from PIL import Image
 from torchvision import datasets
 
 from pcrq.errors import InputError
-from projects.image.pretrain.data import PretrainImages
+from projects.image.pretrain import PretrainImages
 from projects.image.sources import UnreadableImage, open_source
-from projects.image.sources.torchvision_sets import DATA_SETS
+from projects.image.sources import DATA_SETS
 
 SPLITS = ("pretrain", "train", "test")
 

@@ -11,10 +11,10 @@ from torch.utils.data import DataLoader, SequentialSampler
 
 from pcrq.errors import InputError
 from projects.image.augmentation import VARIANTS, Augmentation, variant
-from projects.image.image_transforms import GaussianBlur, evaluation_transform, probe_train_transform, view_transforms
+from projects.image.augmentation import GaussianBlur, evaluation_transform, probe_train_transform, view_transforms
 from projects.image.sources import BuiltinImages, FolderImages, ImageSource, UnreadableImage
-from projects.image.view_data import ViewData
-from projects.image.views import ViewsOnDevice
+from projects.image.augmentation import ViewData
+from projects.image.augmentation import ViewsOnDevice
 from projects.training.sampling import EpochKeys
 
 SIZE = 32
