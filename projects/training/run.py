@@ -411,7 +411,7 @@ def make_parser(name: str, description: str) -> ArgumentParser:
     )
     parser.error = lambda message, ex=None: _fail(name, message)
     parser.add_argument("--config", "-c", action="config", help="config by name or path; later ones override")
-    parser.add_argument("--help_all", action="store_true", help="show all options, also those of Lightning")
+    parser.add_argument("--help_all", action="store_true", default=SUPPRESS, help="show all options, also those of Lightning")
     return parser
 
 
