@@ -215,9 +215,7 @@ class Run:
             raise InputError(f"seed {self.seed}: must be an integer from 0 to {2**32 - 1}")
         if _PRECISION_ALIASES.get(precision, precision) not in PRECISIONS:
             raise InputError(f"trainer.precision {precision}: choose {', '.join(PRECISIONS)}")
-        if options.checkpoint.dirpath is None:
-            options.checkpoint.dirpath = str(self.out / "checkpoints")
-        self.checkpoint = Path(options.checkpoint.dirpath) / "last.ckpt"
+        self.checkpoint = Path(options.checkpoint.dirpath or self.out / "checkpoints") / "last.ckpt"
         self._resume_from = self._checkpoint_to_resume()
         pl.seed_everything(self.seed, workers=True, verbose=False)
         self.init = parser.instantiate(options)
@@ -267,7 +265,7 @@ class Run:
         options = dict(self.init.trainer)
         own = options["callbacks"] or []
         own = own if isinstance(own, list) else [own]
-        checkpoint = dict(self.init.checkpoint)
+        checkpoint = {**self.init.checkpoint.as_dict(), "dirpath": self.checkpoint.parent}
         callbacks = [*own, *callbacks, ModelCheckpoint(**checkpoint)]
         if checkpoint["every_n_train_steps"]:  # would leave out the end of epochs, and of the run
             callbacks.append(_EpochCheckpoint(checkpoint["dirpath"], **CHECKPOINT_DEFAULTS))
@@ -411,7 +409,9 @@ def make_parser(name: str, description: str) -> ArgumentParser:
     )
     parser.error = lambda message, ex=None: _fail(name, message)
     parser.add_argument("--config", "-c", action="config", help="config by name or path; later ones override")
-    parser.add_argument("--help_all", action="store_true", default=SUPPRESS, help="show all options, also those of Lightning")
+    parser.add_argument(
+        "--help_all", action="store_true", default=SUPPRESS, help="show all options, also those of Lightning"
+    )
     return parser
 
 
