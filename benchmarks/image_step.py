@@ -128,7 +128,7 @@ def main() -> None:
             f"{args.size} pixels, {args.workers} workers; {args.encoder}, {args.framework}"
         )
         images = args.steps * args.batch_size
-        inputs = {kind: Input(source, method(kind), args) for kind in KINDS}
+        inputs = {kind: Input(source, variant(kind), args) for kind in KINDS}
         print("  input")
         seconds = compare({kind: views.run for kind, views in inputs.items()}, args.device, max(3, args.rounds))
         rates = {"input": report(seconds, images)}

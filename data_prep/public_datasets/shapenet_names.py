@@ -40,7 +40,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "bag": ("handle", "body"),
     "cap": ("crown", "peak"),
     "car": ("roof", "hood", "wheel", "body"),
-    "chair": ("back", "seat", "leg", "method"),
+    "chair": ("back", "seat", "leg", "arm"),
     "earphone": ("earcup", "headband", "wire"),
     "guitar": ("head", "neck", "body"),
     "knife": ("blade", "handle"),

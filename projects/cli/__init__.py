@@ -1,32 +1,74 @@
-"""The command line: ``pcrq COMMAND``. Sub-commands live in ``projects/commands``; this is the frame."""
+"""The command line: ``pcrq COMMAND``.
+
+A training or evaluation is a program of its own (``projects.point_cloud.pretrain``, …) and reads its options by
+itself; every other command is a module of this package with ``register`` and ``run``. Nothing heavy is imported before
+a command runs.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import sys
+from pathlib import Path
+from typing import Any, NoReturn
 
 from pcrq import __version__
 from pcrq.errors import InputError
 from projects.cli import embed, export, figure, info, prep, probe, quickstart, report, view
 
 DESCRIPTION = "Self-supervised learning by randomized quantization, above all on 3D shapes."
-EPILOG = """\
-Training runs through Lightning:
-  python -m projects.point_cloud.pretrain fit --config projects/point_cloud/configs/tiny.yaml
 
-'pcrq COMMAND --help' explains a command.
-"""
+PROGRAMS = {
+    "pretrain shapes": ("projects.point_cloud.pretrain", "pretrain MID-Net on a shape store"),
+    "pretrain images": ("projects.image.pretrain", "pretrain an image encoder by MoCo v3 or BYOL"),
+    "pretrain sounds": ("projects.audio.pretrain", "pretrain an audio encoder by BYOL-A"),
+    "classify": ("projects.point_cloud.classify", "fine-tune a shape classifier, or train it from scratch"),
+    "segment": ("projects.point_cloud.segment", "train a network that segments shapes into parts"),
+    "evaluate shapes": ("projects.point_cloud.evaluate", "linear classification of frozen shape features"),
+    "evaluate images": ("projects.image.linear_probe", "linear classification of frozen image features"),
+    "evaluate sounds": ("projects.audio.evaluate", "linear classification of frozen audio features"),
+    "sweep": ("projects.cli.sweep", "all runs of a table that are not recorded yet"),
+}
+"""The module and the summary of every program; ``main(words)`` of the module runs it."""
+
+HELP = Path(__file__).parent / "help"
+"""Help texts of the programs, as files: making them takes seconds of imports."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser without abbreviations whose errors are one line."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with status 2."""
+        self.exit(2, f"{self.prog}: error: {message}; see '{self.prog} --help'\n")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        choices = [*action.choices]
+        if action.metavar == "COMMAND":
+            choices = list(dict.fromkeys([*choices, *(name.split()[0] for name in PROGRAMS)]))
+        available = f"available: {', '.join(map(str, choices))}"
+        if action.metavar:
+            raise argparse.ArgumentError(None, f"unknown {action.metavar.lower()} {value!r}; {available}")
+        raise argparse.ArgumentError(action, f"{value!r}; {available}")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line; importing it loads nothing heavy."""
-    parser = argparse.ArgumentParser(
+    """The parser of all commands but the programs; importing it loads nothing heavy."""
+    width = max(map(len, PROGRAMS))
+    programs = "\n".join(f"  {name:<{width}}  {summary}" for name, (_, summary) in PROGRAMS.items())
+    parser = Parser(
         prog="pcrq",
         description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"training and evaluation:\n{programs}\n\n'pcrq COMMAND --help' explains a command.",
     )
     parser.add_argument("--version", action="version", version=f"pcrq {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -39,16 +81,26 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
+    Args:
+        arguments: words after ``pcrq``; those of the process for None.
+
     Returns:
-        The exit status: 0, 2 for bad input, 130 after Ctrl-C.
+        The exit status: 0, 1 where some of many runs failed, 2 for bad input, 130 after Ctrl-C.
     """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    debug = "--debug" in arguments  # accepted before and after the command
-    args = build_parser().parse_args([word for word in arguments if word != "--debug"])
-    logging.basicConfig(format="%(message)s")
-    for package in ("data_prep", "octree", "projects"):  # other libraries only where they warn
-        logging.getLogger(package).setLevel(logging.INFO)
+    words = [with_underscores(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+    debug = "--debug" in words  # accepted before and after the command
+    words = [word for word in words if word != "--debug"]
+    name = next((name for name in PROGRAMS if words[: len(name.split())] == name.split()), None)
     try:
+        if name is not None:
+            return _run_program(name, words[len(name.split()) :])
+        groups = [program for program in PROGRAMS if words and program.split()[0] == words[0]]
+        if groups:
+            _choose_program(words, groups)
+        args = build_parser().parse_args(words)
+        logging.basicConfig(format="%(message)s")
+        for package in ("data_prep", "octree", "projects"):  # other libraries only where they warn
+            logging.getLogger(package).setLevel(logging.INFO)
         return args.run(args) or 0
     except InputError as error:
         if debug:
@@ -58,12 +110,34 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         if debug:
             raise
-        print("\npcrq: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        print("\npcrq: interrupted; the same command continues where this one stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has closed it, as in `pcrq info … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def with_underscores(word: str) -> str:
+    """An option with underscores in its name, as all are spelled: ``--batch-size=4`` becomes ``--batch_size=4``."""
+    name, equals, value = word.partition("=")
+    return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else word
+
+
+def _run_program(name: str, words: list[str]) -> int:
+    text = HELP / f"{name.replace(' ', '_')}.txt"
+    if {"--help", "-h"} & set(words) and text.exists():
+        print(text.read_text(encoding="utf-8"), end="")
+        return 0
+    return importlib.import_module(PROGRAMS[name][0]).main(words)
+
+
+def _choose_program(words: list[str], names: list[str]) -> None:
+    """Exit with the programs of a group such as "pretrain", where none of them was named."""
+    lines = "\n".join(f"  pcrq {name:<18}{PROGRAMS[name][1]}" for name in names)
+    if words[1:] and words[1] in ("--help", "-h"):
+        print(f"usage: pcrq {words[0]} {{{','.join(name.split()[1] for name in names)}}} [options]\n\n{lines}")
+        sys.exit(0)
+    given = f"unknown {words[1]!r}" if words[1:] else "say what"
+    choices = ", ".join(name.split()[1] for name in names)
+    print(f"pcrq {words[0]}: error: {given}; available: {choices}", file=sys.stderr)
+    sys.exit(2)

@@ -1,9 +1,10 @@
-"""An accuracy that is measured now and then while a network is pretrained, and not part of the training."""
+"""Callbacks of pretraining: accuracy of nearest neighbors, and throughput."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
@@ -14,38 +15,41 @@ from pcrq.errors import InputError
 _log = logging.getLogger(__name__)
 
 
-class AccuracyCallback(pl.Callback):
+class KNNAccuracy(pl.Callback):
     """Log ``knn_accuracy`` before training, after every few epochs and after the last one.
 
     Args:
-        every_n_epochs: how often; 0 for never.
+        every_n_epochs: epochs between two measurements; 0 for never.
+        measure: returns the accuracy in [0, 1], called in the first process only; None where there are no labels.
 
     Raises:
-        InputError: it is negative.
+        InputError: ``every_n_epochs`` is negative.
     """
 
-    def __init__(self, every_n_epochs: int = 10):
+    def __init__(self, every_n_epochs: int, measure: Callable[[], float | None]):
         if every_n_epochs < 0:
-            raise InputError(f"knn every {every_n_epochs} epochs: choose a number of epochs, or 0 for never")
-        self.every_n_epochs = every_n_epochs
+            raise InputError(f"knn.every_n_epochs {every_n_epochs}: must be at least 1, or 0 for never")
+        self.every_n_epochs, self._measure = every_n_epochs, measure
+        self.last: float | None = None
 
-    def measure(self, trainer: pl.Trainer, module: pl.LightningModule) -> float | None:
-        """The accuracy in [0, 1], asked for in the first process only; None where it cannot be known."""
-        raise NotImplementedError
+    def measure(self) -> float | None:
+        """The accuracy of the network as it is now."""
+        self.last = self._measure()
+        return self.last
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Measure the untrained network, for comparison."""
         if trainer.global_step == 0 and self.every_n_epochs:
-            self._log(trainer, module, epoch=0)
+            self._log(trainer, epoch=0)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Measure after every ``every_n_epochs`` epochs and after the last one."""
         epoch = trainer.current_epoch + 1
         if self.every_n_epochs and (epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs):
-            self._log(trainer, module, epoch)
+            self._log(trainer, epoch)
 
-    def _log(self, trainer: pl.Trainer, module: pl.LightningModule, epoch: int) -> None:
-        accuracy = self.measure(trainer, module) if trainer.is_global_zero else None
+    def _log(self, trainer: pl.Trainer, epoch: int) -> None:
+        accuracy = self.measure() if trainer.is_global_zero else None
         if accuracy is None:
             return
         for logger in trainer.loggers:

@@ -91,49 +91,58 @@ class EpochKeys(Sampler[tuple[int, int]]):
         return ((epoch, index) for index in self.sampler)
 
 
-class WholeBatches(pl.LightningDataModule):
-    """Base of data modules whose samples are drawn by (epoch, index).
+def whole_batches(samples: int, batch_size: int, trainer: pl.Trainer, name: str) -> int:
+    """Number of complete batches of each process in an epoch.
 
     Args:
-        samples: takes the keys of :class:`EpochKeys`.
-        name: where the samples come from, for messages.
-        batch_size: samples per process and step; what is left of an epoch after the last whole batch is left out.
-        workers: processes that make the samples; 0 makes them in the training process.
-        seed: draws the order.
+        samples: number of samples of the dataset.
+        batch_size: samples of a batch of one process.
+        trainer: knows the number of processes.
+        name: of the dataset, for messages.
+
+    Raises:
+        InputError: there are fewer samples than a batch in each process.
     """
-
-    def __init__(self, samples: Dataset, name: str, batch_size: int, workers: int, seed: int):
-        super().__init__()
-        self.samples, self.name = samples, name
-        self.batch_size, self.workers, self.seed = batch_size, workers, seed
-
-    @property
-    def batches(self) -> int:
-        """Batches of each process in an epoch.
-
-        Raises:
-            InputError: there are none.
-        """
-        processes = self.trainer.world_size
-        batches = len(self.samples) // (self.batch_size * processes)
-        if batches == 0:
-            raise InputError(
-                f"{self.name}: its samples ({len(self.samples)}) are fewer than a batch of {self.batch_size} in each "
-                f"process ({processes}); lower data.batch_size"
-            )
-        return batches
-
-    def train_dataloader(self) -> DataLoader:
-        """Batches of this process, from where the run stands."""
-        sampler = EpochSampler.of_run(self.trainer, len(self.samples), self.batch_size, self.seed, self.batches)
-        return DataLoader(
-            self.samples,
-            batch_size=self.batch_size,
-            sampler=EpochKeys(sampler),
-            num_workers=self.workers,
-            pin_memory=self.trainer.strategy.root_device.type == "cuda",
-            persistent_workers=self.workers > 0,
+    batches = samples // (batch_size * trainer.world_size)
+    if batches == 0:
+        raise InputError(
+            f"{name}: {samples} samples are fewer than a batch of {batch_size} in each of {trainer.world_size} "
+            "processes; lower data.batch_size"
         )
+    return batches
+
+
+def training_loader(
+    samples: Dataset,
+    batch_size: int,
+    workers: int,
+    seed: int,
+    trainer: pl.Trainer,
+    batches: int | None = None,
+    **options,
+) -> DataLoader:
+    """Batches of this process, from the batch at which the run stands.
+
+    Args:
+        samples: the dataset.
+        batch_size: samples of a batch of one process.
+        workers: processes that load the samples; 0 loads them in the training process.
+        seed: random seed of the order.
+        trainer: knows where the run stands.
+        batches: batches of each process in an epoch; None for as many as it takes to see every sample once.
+        options: further arguments of ``DataLoader``, such as ``collate_fn``; ``keys=True`` asks the dataset for
+            (epoch, index) instead of index.
+    """
+    sampler = EpochSampler.of_run(trainer, len(samples), batch_size, seed, batches)
+    return DataLoader(
+        samples,
+        batch_size=batch_size,
+        sampler=EpochKeys(sampler) if options.pop("keys", False) else sampler,
+        num_workers=workers,
+        pin_memory=trainer.strategy.root_device.type == "cuda",
+        persistent_workers=workers > 0,
+        **options,
+    )
 
 
 def step_generator(module: pl.LightningModule, seed: int) -> torch.Generator:

@@ -1,4 +1,4 @@
-"""One run of a sweep: its command, whether it is done, on which devices it computes, and how it is started."""
+"""Sweeps: many runs by one command, those not recorded yet, in parallel on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ import yaml
 
 from pcrq.errors import InputError
 from pcrq.files import write_text
-from projects.training.cli import read_configuration
 from projects.training.records import read_records
+from projects.training.run import read_config
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,11 @@ class Cell:
 
     Args:
         folder: its run folder.
-        module: what follows ``python -m``.
-        words: the rest of its command line; they make it go on where it stopped.
-        ratios: label ratios that its results.json has when it is done.
-        cost: how long it takes, in any unit; the longest are started first.
+        module: what follows ``python -m``; its ``main`` runs the same command.
+        words: the rest of its command line; they make it continue where it stopped.
+        ratios: label ratios that its results.json contains when it is done.
+        cost: duration in any unit; the longest runs are started first.
+        trains: whether it takes the options of Lightning's trainer.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class Cell:
     words: tuple[str, ...]
     ratios: tuple[float, ...]
     cost: float
+    trains: bool = True
 
     @property
     def command(self) -> str:
@@ -66,7 +68,7 @@ def refuse_what_cannot_start(cells: Sequence[Cell], *, jobs: int) -> None:
     Raises:
         InputError: a run asks for several nodes, or for more GPUs than ``jobs`` runs at once leave to each.
     """
-    read = cache(read_configuration)  # a table has hundreds of runs of a few configurations
+    read = cache(read_config)  # a table has hundreds of runs of a few configurations
     for cell in cells:
         trainer = _trainer(cell, read)
         nodes, devices = trainer.get("num_nodes", 1), trainer.get("devices", "auto")
@@ -105,11 +107,11 @@ def run_here(cell: Cell, file: IO[str]) -> int:
     Not so a run on several devices: Lightning starts their processes by the command of this one, which is the sweep's.
     """
     _take_a_gpu()
-    if not _is_one_process(_trainer(cell, read_configuration)):
+    if not _is_one_process(_trainer(cell, read_config)):
         return run_in_own_process(cell, file)
     with _printing_to(file):
         try:
-            return importlib.import_module(f"{cell.module}.cli").main(list(cell.words))
+            return importlib.import_module(cell.module).main(list(cell.words))
         except SystemExit as stop:
             return stop.code
         except Exception:  # one bad cell must not end the sweep
@@ -145,7 +147,7 @@ def _take_a_gpu() -> None:
 
 def _trainer(cell: Cell, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """What a command line says about Lightning's trainer; later words overrule earlier ones."""
-    if cell.words[0] != "fit":  # the other commands have none
+    if not cell.trains:
         return {"devices": 1}
     trainer: dict[str, Any] = {}
     for word, following in zip(cell.words, [*cell.words[1:], ""], strict=True):

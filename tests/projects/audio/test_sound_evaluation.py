@@ -58,7 +58,7 @@ def published(encoder, tmp_path_factory) -> Path:
 def evaluate(store: Path, run: Path, *options: str) -> int:
     words = [
         f"--store={store}",
-        f"--run_dir={run}",
+        f"--out={run}",
         "--workers=0",
         "--device=cpu",
         "--dimension=16",

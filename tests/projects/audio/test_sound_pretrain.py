@@ -44,7 +44,7 @@ CONFIGS = Path(__file__).parents[3] / "projects/audio/configs"
 
 
 def fit(store: Path, run: Path, *options: str) -> int:
-    return main(["fit", f"--data.store={store}", f"--run_dir={run}", *SMALL, *options])
+    return main(["fit", f"--data.store={store}", f"--out={run}", *SMALL, *options])
 
 
 # --- segments ---------------------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def test_a_short_clip_stands_between_zeros(sounds):
 
 def test_the_same_seed_gives_identical_losses_and_another_one_others(sounds, tmp_path):
     for run, seed in {"a": 0, "b": 0, "c": 1}.items():
-        assert fit(sounds, tmp_path / run, *MIXUP, "--trainer.max_epochs=2", f"--seed_everything={seed}") == 0
+        assert fit(sounds, tmp_path / run, *MIXUP, "--trainer.max_epochs=2", f"--seed={seed}") == 0
     assert len(logged(tmp_path / "a")) == 2 * STEPS
     assert logged(tmp_path / "a") == logged(tmp_path / "b") != logged(tmp_path / "c")
     assert_equal_ends(tmp_path / "a", tmp_path / "b")
@@ -97,7 +97,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(sounds, tmp_path, stop):
     fit(sounds, whole, *options)
     fit(sounds, parts, *options, f"--trainer.max_steps={stop}")
     assert not (parts / "results.json").exists()
-    fit(sounds, parts, *options, "--ckpt_path=last")
+    fit(sounds, parts, *options, "--resume=last")
     assert logged(parts, version=0) + logged(parts, version=1) == logged(whole)
     assert_equal_ends(whole, parts)
     assert saved(whole)["state_dict"]["views.mixup.memory.seen"] == 3 * 16
@@ -115,7 +115,7 @@ def test_a_resumed_run_keeps_the_statistics_of_its_first_start_and_measures_none
     checkpoint = saved(tmp_path)
     checkpoint[KEY]["statistics"]["mean"] += 0.25  # as another machine may measure in its last digits
     torch.save(checkpoint, tmp_path / "checkpoints/last.ckpt")
-    fit(sounds, tmp_path, "--trainer.max_epochs=2", "--ckpt_path=last")
+    fit(sounds, tmp_path, "--trainer.max_epochs=2", "--resume=last")
     assert saved(tmp_path)[KEY]["statistics"] == checkpoint[KEY]["statistics"]
     assert len(measured) == 1
 
@@ -140,7 +140,7 @@ def resumable(sounds, tmp_path_factory) -> Path:
         ("--model.momentum=0.5", "momentum"),
         ("--data.batch_size=8", "batch_size"),
         ("--data.split=all", "split"),
-        ("--seed_everything=1", "seed"),
+        ("--seed=1", "seed"),
         ("--trainer.accumulate_grad_batches=2", "batch_size, accumulate_grad_batches"),
         ("--trainer.precision=bf16-mixed", "precision"),
         ("--data.store=OTHER", "store"),
@@ -152,7 +152,7 @@ def test_resuming_in_another_way_is_refused(sounds, resumable, write_sounds, tmp
     if option.endswith("OTHER"):
         other = write_sounds(tmp_path / sounds.name, ["train"] * 17 + ["test"] * 7)
         option = f"--data.store={other}"
-    assert fit(sounds, run, "--trainer.max_epochs=2", "--ckpt_path=last", option) == 2
+    assert fit(sounds, run, "--trainer.max_epochs=2", "--resume=last", option) == 2
     assert f"trained with another {word}" in capsys.readouterr().err
 
 
@@ -161,7 +161,7 @@ def test_resuming_in_another_way_is_refused(sounds, resumable, write_sounds, tmp
 
 def test_statistics_are_those_of_librosas_spectrograms(sounds, tmp_path):
     """One segment of every training sound, and none of the test sounds."""
-    fit(sounds, tmp_path, "--trainer.max_epochs=1", "--trainer.max_steps=1", "--seed_everything=2")
+    fit(sounds, tmp_path, "--trainer.max_epochs=1", "--trainer.max_steps=1", "--seed=2")
     data, values = RandomSegments(SoundStore(sounds), np.arange(16), seed=2), []
     for index in range(16):
         power = librosa.feature.melspectrogram(
@@ -192,7 +192,7 @@ def test_a_step_is_byol_by_adam(sounds, tmp_path, monkeypatch, method):
         return loss
 
     monkeypatch.setattr(BYOLA, "training_step", watched)
-    options = ["--trainer.max_epochs=1", "--knn.every_n_epochs=0", "--seed_everything=7"]
+    options = ["--trainer.max_epochs=1", "--knn.every_n_epochs=0", "--seed=7"]
     fit(sounds, tmp_path, *method, *options, "--model.learning_rate=0.002", "--model.momentum=0.9")
     mean, square = {}, {}
     for step, (now, then) in enumerate(pairwise(seen), 1):
@@ -250,12 +250,12 @@ def test_neighbours_are_logged_and_recorded_once(sounds, tmp_path):
     assert (record.method, record.train_samples, record.test_samples, record.ratio) == ("RRC+RQ", 16, 8, 1.0)
     assert record.config["task"] == "sounds.h5" and record.config["pretraining"]["epochs"] == 3
     before = (tmp_path / "results.json").read_bytes()
-    assert fit(sounds, tmp_path, *options, "--ckpt_path=last") == 0  # measures again, as it is not known any more
+    assert fit(sounds, tmp_path, *options, "--resume=last") == 0  # measures again, as it is not known any more
     assert (tmp_path / "results.json").read_bytes() == before
 
 
 def test_a_checkpoint_gives_back_the_encoder_and_its_history(sounds, tmp_path):
-    fit(sounds, tmp_path, *MIXUP, "--model.augmentation.bins=0", "--trainer.max_epochs=2", "--seed_everything=3")
+    fit(sounds, tmp_path, *MIXUP, "--model.augmentation.bins=0", "--trainer.max_epochs=2", "--seed=3")
     loaded, state = load_encoder(tmp_path / "checkpoints/last.ckpt"), saved(tmp_path)["state_dict"]
     weights = loaded.network.state_dict()
     assert all(torch.equal(tensor, state[f"framework.encoder.{name}"]) for name, tensor in weights.items())
@@ -297,7 +297,7 @@ def test_two_processes_end_with_equal_networks_and_targets_and_memories_of_their
     script = tmp_path / "two.py"
     script.write_text(TWO_PROCESSES)
     options = ["fit", f"--data.store={sounds}", *SMALL, *MIXUP, "--trainer.max_epochs=2"]
-    options += ["--trainer.devices=2", "--trainer.strategy=ddp", f"--run_dir={tmp_path / 'run'}"]
+    options += ["--trainer.devices=2", "--trainer.strategy=ddp", f"--out={tmp_path / 'run'}"]
     environment = {**os.environ, "RANK_FOLDER": str(tmp_path), "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(
         [sys.executable, script, *options], env=environment, timeout=240, capture_output=True, text=True
@@ -321,7 +321,7 @@ def test_two_processes_end_with_equal_networks_and_targets_and_memories_of_their
 @pytest.mark.parametrize("path", sorted((CONFIGS / "variants").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_method_runs_over_the_tiny_configuration(sounds, tmp_path, path):
     configurations = [f"--config={CONFIGS / 'tiny.yaml'}", f"--config={path}"]
-    options = [f"--data.store={sounds}", f"--run_dir={tmp_path}", "--data.batch_size=8", "--trainer.max_epochs=1"]
+    options = [f"--data.store={sounds}", f"--out={tmp_path}", "--data.batch_size=8", "--trainer.max_epochs=1"]
     words = [*configurations, *options, "--model.dimension=16", "--trainer.enable_progress_bar=false"]
     assert main(["fit", *words]) == 0
     method = {
@@ -371,7 +371,7 @@ def test_the_papers_configurations_have_its_values_and_differ_in_the_augmentatio
         (["--trainer.max_epochs=-1", "--trainer.max_steps=3"], "trainer.max_epochs: name it"),
         (["--knn.every_n_epochs=-1"], "knn every -1"),
         (["--knn.seconds=0"], "0.0 seconds"),
-        ([f"--ckpt_path={__file__}"], "test_sound_pretrain.py"),
+        ([f"--resume={__file__}"], "test_sound_pretrain.py"),
         ([f"--config={CONFIGS / 'tiny_table9.yaml'}"], "a configuration for 'sweep', not for 'fit'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -45,7 +45,7 @@ def fit(*words: str) -> int:
     ids=lambda value: getattr(value, "stem", value),
 )
 def test_every_variant_trains_in_miniature(framework, variant, tmp_path, capsys):
-    status = fit(f"--config={CONFIGS / framework}.yaml", f"--config={variant}", f"--run_dir={tmp_path}")
+    status = fit(f"--config={CONFIGS / framework}.yaml", f"--config={variant}", f"--out={tmp_path}")
     assert status == 0, capsys.readouterr().err
 
 

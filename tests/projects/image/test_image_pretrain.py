@@ -58,7 +58,7 @@ def importable(monkeypatch):
 
 
 def fit(root: Path, run: Path, *options: str, encoder: list[str] = TINY) -> int:
-    return main(["fit", "--data.source=folder", f"--data.root={root}", f"--run_dir={run}", *SMALL, *encoder, *options])
+    return main(["fit", "--data.source=folder", f"--data.root={root}", f"--out={run}", *SMALL, *encoder, *options])
 
 
 # --- reproducible -----------------------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ def fit(root: Path, run: Path, *options: str, encoder: list[str] = TINY) -> int:
 def test_the_same_seed_gives_identical_losses_and_another_one_others(tmp_path):
     few = ["--trainer.limit_train_batches=3", "--trainer.max_epochs=2", "--knn.images=32"]
     for run, seed in {"a": 0, "b": 0, "c": 1}.items():
-        command = ["fit", "--data.source=builtin", f"--run_dir={tmp_path / run}", f"--seed_everything={seed}"]
+        command = ["fit", "--data.source=builtin", f"--out={tmp_path / run}", f"--seed={seed}"]
         assert main([*command, *SMALL, *TINY, *few]) == 0
     assert len(logged(tmp_path / "a")) == 2 * 3
     assert logged(tmp_path / "a") == logged(tmp_path / "b") != logged(tmp_path / "c")
@@ -88,7 +88,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(pictures, tmp_path, stop, kin
     fit(pictures, whole, *options, encoder=kind)
     fit(pictures, parts, *options, f"--trainer.max_steps={stop}", encoder=kind)
     assert not (parts / "results.json").exists()
-    fit(pictures, parts, *options, "--ckpt_path=last", encoder=kind)
+    fit(pictures, parts, *options, "--resume=last", encoder=kind)
     assert logged(parts, version=0) + logged(parts, version=1) == logged(whole)
     assert_equal_ends(whole, parts)
     names = saved(whole)["state_dict"]
@@ -102,7 +102,7 @@ def test_accumulated_gradients_resume_exactly_too(pictures, tmp_path):
     options = ("--trainer.max_epochs=2", "--trainer.accumulate_grad_batches=3", "--checkpoint.every_n_train_steps=1")
     fit(pictures, tmp_path / "whole", *options)
     fit(pictures, tmp_path / "parts", *options, "--trainer.max_steps=3")
-    fit(pictures, tmp_path / "parts", *options, "--ckpt_path=last")
+    fit(pictures, tmp_path / "parts", *options, "--resume=last")
     assert [saved(tmp_path / run)["global_step"] for run in ("whole", "parts")] == [4, 4]
     assert_equal_ends(tmp_path / "whole", tmp_path / "parts")
 
@@ -121,7 +121,7 @@ def test_accumulated_gradients_resume_exactly_too(pictures, tmp_path):
         ("--model.optimization.learning_rate=0.3", "optimization"),
         ("--model.baseline=pcrq.ssl.mixing.IMix", "baseline"),
         ("--model.baseline.alpha=0.8", "baseline_options"),
-        ("--seed_everything=1", "seed"),
+        ("--seed=1", "seed"),
         ("--trainer.max_epochs=3", "max_epochs"),
         ("--trainer.precision=bf16-mixed", "precision"),
         ("--data.root=OTHER", "images"),
@@ -133,7 +133,7 @@ def test_resuming_in_another_way_is_refused(pictures, resumable, tmp_path, capsy
     if option.endswith("OTHER"):
         option = f"--data.root={shutil.copytree(pictures, tmp_path / 'other')}"
         (tmp_path / "other/train/red/0.png").unlink()
-    assert fit(pictures, run, *DACL, "--trainer.max_epochs=2", "--ckpt_path=last", option) == 2
+    assert fit(pictures, run, *DACL, "--trainer.max_epochs=2", "--resume=last", option) == 2
     assert f"trained with another {word}" in capsys.readouterr().err
 
 
@@ -163,9 +163,9 @@ def test_the_loss_is_moco_v3_of_quantized_normalised_views(tmp_path, monkeypatch
 
     monkeypatch.setattr(SiamesePretraining, "training_step", watched)
     options = ["--model.heads.temperature=0.3", "--trainer.max_epochs=2", "--trainer.max_steps=3"]
-    options += ["--knn.every_n_epochs=0", "--seed_everything=7", "--data.augmentation.bins=6"]
+    options += ["--knn.every_n_epochs=0", "--seed=7", "--data.augmentation.bins=6"]
     encoder = [*USERS, "--model.encoder.arguments={dropout: 0.0}"]
-    assert main(["fit", "--data.source=builtin", f"--run_dir={tmp_path}", *SMALL, *encoder, *options]) == 0
+    assert main(["fit", "--data.source=builtin", f"--out={tmp_path}", *SMALL, *encoder, *options]) == 0
     for step, (views, framework, loss) in enumerate(seen):
         seed = np.random.SeedSequence([7, step + 1, 0]).generate_state(1, np.uint64)[0] >> np.uint64(1)
         pixels = views.transpose(0, 1).flatten(0, 1) / 255  # first views, then second views
@@ -268,7 +268,7 @@ def test_neighbours_are_logged_and_recorded_once(pictures, tmp_path):
     assert (record.method, record.train_samples, record.test_samples, record.ratio) == ("RRC+RQ", 16, 8, 1.0)
     assert record.config["pretraining"]["epochs"] == 3 and record.config["neighbours"] == 5
     before = (tmp_path / "results.json").read_bytes()
-    assert fit(pictures, tmp_path, *options, "--ckpt_path=last") == 0  # measures again, as it is not known any more
+    assert fit(pictures, tmp_path, *options, "--resume=last") == 0  # measures again, as it is not known any more
     assert (tmp_path / "results.json").read_bytes() == before
 
 
@@ -285,7 +285,7 @@ def test_parts_of_epochs_are_not_recorded(pictures, tmp_path, capsys):
 
 
 def test_a_checkpoint_gives_back_the_encoder_and_its_history(pictures, tmp_path):
-    fit(pictures, tmp_path, "--trainer.max_epochs=2", "--model.framework=byol", "--seed_everything=3")
+    fit(pictures, tmp_path, "--trainer.max_epochs=2", "--model.framework=byol", "--seed=3")
     loaded = load_encoder(tmp_path / "checkpoints/last.ckpt")
     state = saved(tmp_path)["state_dict"]
     assert all(
@@ -302,7 +302,7 @@ def test_a_checkpoint_gives_back_the_encoder_and_its_history(pictures, tmp_path)
 
 def test_the_statistics_of_the_images_go_with_the_encoder(tmp_path):
     few = ["--trainer.limit_train_batches=1", "--trainer.max_epochs=2", "--knn.every_n_epochs=0"]
-    assert main(["fit", "--data.source=builtin", f"--run_dir={tmp_path}", *SMALL, *TINY, *few]) == 0
+    assert main(["fit", "--data.source=builtin", f"--out={tmp_path}", *SMALL, *TINY, *few]) == 0
     loaded = load_encoder(tmp_path / "checkpoints/last.ckpt")
     assert (loaded.mean, loaded.std) == (BuiltinImages.mean, BuiltinImages.std) != (IMAGENET_MEAN, IMAGENET_STD)
     assert not (tmp_path / "results.json").exists()  # without neighbours there is nothing to record
@@ -341,7 +341,7 @@ def test_two_processes_learn_what_one_learns_from_the_joint_batch(pictures, tmp_
     kinds = {"one": ["--data.batch_size=4"], "two": ["--data.batch_size=2", "--trainer.devices=2"]}
     kinds["two"] += ["--trainer.strategy=ddp"]
     for run, options in kinds.items():
-        command = [sys.executable, tmp_path / "train.py", *common, *options, f"--run_dir={tmp_path / run}"]
+        command = [sys.executable, tmp_path / "train.py", *common, *options, f"--out={tmp_path / run}"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         ended = subprocess.run(command, env=environment, timeout=240, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr
@@ -372,7 +372,7 @@ def test_two_processes_end_with_equal_networks_targets_and_memories(pictures, tm
     script = tmp_path / "two.py"
     script.write_text(TWO_PROCESSES)
     options = ["fit", "--data.source=folder", f"--data.root={pictures}", *SMALL, *TINY, *MSF, "--trainer.max_epochs=2"]
-    options += ["--trainer.devices=2", "--trainer.strategy=ddp", f"--run_dir={tmp_path / 'run'}"]
+    options += ["--trainer.devices=2", "--trainer.strategy=ddp", f"--out={tmp_path / 'run'}"]
     environment = {**os.environ, "RANK_FOLDER": str(tmp_path), "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(
         [sys.executable, script, *options], env=environment, timeout=240, capture_output=True, text=True
@@ -467,11 +467,11 @@ def test_pictures_of_all_kinds_train(tmp_path):
         (["--model.baseline=pcrq.ssl.msf.MSF"], "choose BYOL"),
         ([*MSF, "--model.baseline.memory=3"], "raise memory"),
         (["--knn.every_n_epochs=-1"], "knn every -1"),
-        (["--seed_everything=-1"], "seed_everything -1"),
-        (["--seed_everything=false"], "seed_everything False"),
+        (["--seed=-1"], "seed_everything -1"),
+        (["--seed=false"], "seed_everything False"),
         (["--trainer.precision=bf16-true"], "trainer.precision bf16-true: choose 32-true, 16-mixed, bf16-mixed"),
         (["--knn.neighbours=0"], "knn 0 neighbours"),
-        ([f"--ckpt_path={__file__}"], "test_image_pretrain.py"),
+        ([f"--resume={__file__}"], "test_image_pretrain.py"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

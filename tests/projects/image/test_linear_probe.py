@@ -81,7 +81,7 @@ def published(tmp_path_factory) -> Path:
 
 
 def fit(root: Path, run: Path, *options: str) -> int:
-    return main(["fit", "--data.source=folder", f"--data.root={root}", f"--run_dir={run}", *SMALL, EPOCHS, *options])
+    return main(["fit", "--data.source=folder", f"--data.root={root}", f"--out={run}", *SMALL, EPOCHS, *options])
 
 
 def only_record(run: Path) -> Record:
@@ -113,7 +113,7 @@ def test_colours_are_told_apart_by_an_encoder_of_colours(write_pictures, tmp_pat
 
 def test_built_in_images_are_probed_and_colour_tells_little_of_them(tmp_path):
     options = ["--data.batch_size=512", "--trainer.max_epochs=1", *COLOUR]
-    assert main(["fit", "--data.source=builtin", f"--run_dir={tmp_path}", *SMALL, *options]) == 0
+    assert main(["fit", "--data.source=builtin", f"--out={tmp_path}", *SMALL, *options]) == 0
     accuracy, top5 = read_records(tmp_path / "results.json")
     assert (accuracy.metric, top5.metric) == ("accuracy", "top-5 accuracy")
     assert 0.03 < accuracy.value < 0.2 and 0.25 < top5.value < 0.6  # of sixteen classes
@@ -189,7 +189,7 @@ def test_two_processes_are_one_with_the_joint_batch(write_pictures, tmp_path):
     root = write_pictures(tmp_path / "pictures", classes=7, train=4, test=3, noise=250)
     (tmp_path / "two.py").write_text(TWO_PROCESSES)
     options = ["fit", "--data.source=folder", f"--data.root={root}", *SMALL, *COLOUR, EPOCHS, "--data.batch_size=2"]
-    options += ["--trainer.devices=2", "--trainer.strategy=ddp", f"--run_dir={tmp_path / 'two'}"]
+    options += ["--trainer.devices=2", "--trainer.strategy=ddp", f"--out={tmp_path / 'two'}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, tmp_path / "two.py", *options]
     ended = subprocess.run(command, cwd=tmp_path, env=environment, timeout=240, capture_output=True, text=True)
@@ -273,7 +273,7 @@ def test_an_interrupted_run_goes_on_and_equals_an_uninterrupted_one(pictures, tm
     monkeypatch.setattr(LinearProbe, "training_step", interrupted)
     assert fit(pictures, tmp_path / "parts", *options) == 130
     assert not (tmp_path / "parts/results.json").exists()
-    assert fit(pictures, tmp_path / "parts", *options, "--ckpt_path=last") == 0
+    assert fit(pictures, tmp_path / "parts", *options, "--resume=last") == 0
     assert len(steps) == 3 * STEPS + 1 and steps[stop] == steps[stop - 1]
     assert_equal_ends(tmp_path / "whole", tmp_path / "parts")
     assert only_record(tmp_path / "whole").value == only_record(tmp_path / "parts").value
@@ -287,13 +287,13 @@ def test_an_interrupted_run_goes_on_and_equals_an_uninterrupted_one(pictures, tm
         ("--data.batch_size=8", "batch_size"),
         ("--trainer.max_epochs=4", "epochs"),
         ("--trainer.precision=bf16-mixed", "precision"),
-        ("--seed_everything=1", "seed"),
+        ("--seed=1", "seed"),
     ],
 )
 def test_resuming_in_another_way_is_refused(pictures, tmp_path, capsys, option, word):
     fit(pictures, tmp_path, *COLOUR, EPOCHS)
     before = (tmp_path / "results.json").read_bytes()
-    assert fit(pictures, tmp_path, *COLOUR, "--ckpt_path=last", option) == 2
+    assert fit(pictures, tmp_path, *COLOUR, "--resume=last", option) == 2
     assert f"trained with another {word}" in capsys.readouterr().err
     assert (tmp_path / "results.json").read_bytes() == before
 
@@ -301,7 +301,7 @@ def test_resuming_in_another_way_is_refused(pictures, tmp_path, capsys, option, 
 def test_a_finished_run_that_goes_on_records_nothing_new(pictures, tmp_path):
     fit(pictures, tmp_path, *COLOUR)
     before = (tmp_path / "results.json").read_bytes()
-    assert fit(pictures, tmp_path, *COLOUR, "--ckpt_path=last") == 0
+    assert fit(pictures, tmp_path, *COLOUR, "--resume=last") == 0
     assert (tmp_path / "results.json").read_bytes() == before
 
 
@@ -382,7 +382,7 @@ def test_test_images_of_which_none_can_be_read(pictures, tmp_path, capsys):
         ([*COLOUR, "--data.batch_size=0"], "batch_size 0"),
         ([*COLOUR, "--data.smallest_crop=0"], "smallest_crop 0"),
         ([*COLOUR, "--data.root=nowhere"], "nowhere: no such folder"),
-        ([*COLOUR, "--ckpt_path=PRETRAINED"], "not a checkpoint of a linear_probe run"),
+        ([*COLOUR, "--resume=PRETRAINED"], "not a checkpoint of a linear_probe run"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -414,6 +414,6 @@ def test_an_augmentation_of_another_version_is_named():
 
 
 def test_without_a_number_of_epochs_nothing_is_trained(pictures, tmp_path, capsys):
-    command = ["fit", "--data.source=folder", f"--data.root={pictures}", f"--run_dir={tmp_path}", *SMALL, *COLOUR]
+    command = ["fit", "--data.source=folder", f"--data.root={pictures}", f"--out={tmp_path}", *SMALL, *COLOUR]
     assert main(command) == 2
     assert "trainer.max_epochs: name it" in capsys.readouterr().err

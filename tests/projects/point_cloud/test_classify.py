@@ -29,7 +29,7 @@ CONFIGS = Path(__file__).parents[3] / "projects/point_cloud/configs"
 
 
 def fit(store, run, *options):
-    return main(["fit", f"--data.store={store}", f"--run_dir={run}", *SMALL, *options])
+    return main(["fit", f"--data.store={store}", f"--out={run}", *SMALL, *options])
 
 
 def scratch(store, run, *options):
@@ -99,7 +99,7 @@ def test_an_interrupted_run_goes_on_and_equals_an_uninterrupted_one(parts_path, 
     monkeypatch.setattr(Classification, "training_step", interrupted)
     assert scratch(parts_path, tmp_path / "parts", *options) == 130
     assert not (tmp_path / "parts/results.json").exists()
-    assert scratch(parts_path, tmp_path / "parts", *options, "--ckpt_path=last") == 0
+    assert scratch(parts_path, tmp_path / "parts", *options, "--resume=last") == 0
     assert len(steps) == 12 + 1 and steps[stop] == steps[stop - 1]
     assert_equal_ends(tmp_path / "whole", tmp_path / "parts")
 
@@ -108,7 +108,7 @@ def test_an_interrupted_run_goes_on_and_equals_an_uninterrupted_one(parts_path, 
     ("option", "word"),
     [
         ("--model.view.shift=0.5", "view"),
-        ("--seed_everything=1", "seed"),
+        ("--seed=1", "seed"),
         ("--data.ratio=0.9", "ratio"),
         ("--data.store=other.h5", "store"),
         ("--trainer.precision=bf16-mixed", "precision"),
@@ -123,7 +123,7 @@ def test_resuming_in_another_way_is_refused(parts_path, make_shape, tmp_path, mo
     steps = "--trainer.max_steps=10"
     scratch(parts_path, tmp_path, steps)
     before = (tmp_path / "results.json").read_bytes()
-    assert scratch(parts_path, tmp_path, steps, "--ckpt_path=last", option) == 2
+    assert scratch(parts_path, tmp_path, steps, "--resume=last", option) == 2
     assert f"another {word}" in capsys.readouterr().err
     assert (tmp_path / "results.json").read_bytes() == before
 
@@ -148,7 +148,7 @@ def test_the_rate_drops_at_parts_of_the_run(parts_path, tmp_path, monkeypatch):
 
 def test_a_linear_layer_on_features_equals_the_probe(parts_path, pretrained_path, tmp_path):
     options = ["--schedule.iterations=200", "--ratios=[0.1,1.0]", "--seed=3", "--device=cpu"]
-    command = ["lin", f"--store={parts_path}", f"--pretrained={pretrained_path}", f"--run_dir={tmp_path}", *options]
+    command = ["lin", f"--store={parts_path}", f"--pretrained={pretrained_path}", f"--out={tmp_path}", *options]
     assert main(command) == 0
     few, all_labels = read_records(tmp_path / "results.json")
     assert (few.train_samples, all_labels.train_samples) == (2, 12)
@@ -212,7 +212,7 @@ def test_the_configuration_of_the_paper_holds_its_values_and_runs(parts_path, tm
     path = CONFIGS / "modelnet40.yaml"
     assert yaml.safe_load(path.read_text())["data"]["batch_size"] == 32
     options = ["--data.workers=0", "--data.batch_size=2", "--trainer.max_steps=1", "--trainer.accelerator=cpu"]
-    command = ["fit", "--config", str(path), f"--data.store={parts_path}", f"--run_dir={tmp_path}", "--data.ratio=0.2"]
+    command = ["fit", "--config", str(path), f"--data.store={parts_path}", f"--out={tmp_path}", "--data.ratio=0.2"]
     assert main([*command, *options, "--trainer.enable_progress_bar=false"]) == 0
     config = read_records(tmp_path / "results.json")[0].config
     sizes = {"depth": 6, "full_depth": 2, "width": 128, "blocks": 3, "nempty": False}

@@ -16,7 +16,8 @@ from run_folder import assert_equal_ends, logged, saved
 
 from octree.pretrained import load_pretrained
 from pcrq.stores.shape_store import ShapeStoreWriter
-from projects.point_cloud.pretrain.cli import PretrainCLI, main
+from projects.point_cloud.pretrain import PROGRAM, main
+from projects.training.run import Run
 
 SMALL = [
     *("--data.workers=0", "--data.batch_size=3", "--model.network={depth: 4, full_depth: 1, width: 16, blocks: 1}"),
@@ -26,7 +27,7 @@ SMALL = [
 
 
 def fit(store: Path, run: Path, *options: str) -> int:
-    return main(["fit", f"--data.store={store}", f"--run_dir={run}", *SMALL, *options])
+    return main([f"--data.store={store}", f"--out={run}", *SMALL, *options])
 
 
 def test_the_same_seed_gives_identical_losses(store_path, tmp_path):
@@ -38,19 +39,21 @@ def test_the_same_seed_gives_identical_losses(store_path, tmp_path):
 
 def test_another_seed_gives_other_losses(store_path, tmp_path):
     for seed in (0, 1):
-        fit(store_path, tmp_path / str(seed), "--trainer.max_epochs=1", f"--seed_everything={seed}")
+        fit(store_path, tmp_path / str(seed), "--trainer.max_epochs=1", f"--seed={seed}")
     assert logged(tmp_path / "0") != logged(tmp_path / "1")
 
 
 def test_the_progress_bar_waits_for_the_device_no_more_often_than_the_log(store_path, tmp_path):
-    command = ["fit", f"--data.store={store_path}", f"--run_dir={tmp_path}", *SMALL, "--trainer.max_epochs=1"]
-    trainer = PretrainCLI([*command, "--trainer.enable_progress_bar=true", "--trainer.log_every_n_steps=7"]).trainer
+    command = [f"--data.store={store_path}", f"--out={tmp_path}", *SMALL, "--trainer.max_epochs=1"]
+    parser = PROGRAM.parser()
+    words = [*command, "--trainer.enable_progress_bar=true", "--trainer.log_every_n_steps=7"]
+    trainer = Run(PROGRAM, parser, parser.parse_args(words)).make_trainer()
     assert trainer.progress_bar_callback.refresh_rate == 7
 
 
 def test_quantization_makes_the_octree_smaller(store_path, tmp_path):
     for bins in (0, 4):
-        fit(store_path, tmp_path / str(bins), "--trainer.max_epochs=1", f"--model.quantization.bins={bins}")
+        fit(store_path, tmp_path / str(bins), "--trainer.max_epochs=1", f"--model.quantization.bins={bins or 'null'}")
     assert logged(tmp_path / "4", "nodes_depth_4")[0] < 0.7 * logged(tmp_path / "0", "nodes_depth_4")[0]
 
 
@@ -60,7 +63,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(store_path, tmp_path, steps_b
     checkpoints = ("--checkpoint.every_n_train_steps=1", "--checkpoint.save_top_k=1")
     fit(store_path, whole, "--trainer.max_epochs=3", *checkpoints)
     fit(store_path, parts, "--trainer.max_epochs=3", f"--trainer.max_steps={steps_before_stop}", *checkpoints)
-    fit(store_path, parts, "--trainer.max_epochs=3", "--ckpt_path=last", *checkpoints)
+    fit(store_path, parts, "--trainer.max_epochs=3", "--resume=last", *checkpoints)
     assert logged(parts, version=0) + logged(parts, version=1) == logged(whole)
     assert_equal_ends(whole, parts)
 
@@ -69,7 +72,7 @@ def test_accumulated_gradients_resume_exactly_too(store_path, tmp_path):
     options = ("--trainer.max_epochs=2", "--trainer.accumulate_grad_batches=2", "--checkpoint.every_n_train_steps=1")
     fit(store_path, tmp_path / "whole", *options)
     fit(store_path, tmp_path / "parts", *options, "--trainer.max_steps=2")
-    fit(store_path, tmp_path / "parts", *options, "--ckpt_path=last")
+    fit(store_path, tmp_path / "parts", *options, "--resume=last")
     assert saved(tmp_path / "whole")["global_step"] == saved(tmp_path / "parts")["global_step"] == 4
     assert_equal_ends(tmp_path / "whole", tmp_path / "parts")
 
@@ -92,20 +95,20 @@ def test_a_folder_that_holds_a_run_is_not_started_in_again(store_path, tmp_path,
     fit(store_path, tmp_path, "--trainer.max_epochs=1")
     before = (tmp_path / "checkpoints/last.ckpt").read_bytes()
     assert fit(store_path, tmp_path, "--trainer.max_epochs=1") == 2
-    assert "--ckpt_path last" in capsys.readouterr().err
+    assert "--resume last" in capsys.readouterr().err
     assert (tmp_path / "checkpoints/last.ckpt").read_bytes() == before
 
 
 def test_a_moved_run_goes_on(store_path, tmp_path):
     fit(store_path, tmp_path / "here", "--trainer.max_epochs=1")
     (tmp_path / "here").rename(tmp_path / "there")
-    fit(store_path, tmp_path / "there", "--trainer.max_epochs=2", "--ckpt_path=last")
+    fit(store_path, tmp_path / "there", "--trainer.max_epochs=2", "--resume=last")
     assert [file.name for file in (tmp_path / "there/checkpoints").iterdir()] == ["last.ckpt"]
     assert saved(tmp_path / "there")["epoch"] == 1
 
 
 def test_resuming_a_run_that_has_no_checkpoint_yet_starts_it(store_path, tmp_path):
-    assert fit(store_path, tmp_path, "--trainer.max_epochs=1", "--ckpt_path=last") == 0
+    assert fit(store_path, tmp_path, "--trainer.max_epochs=1", "--resume=last") == 0
     assert len(logged(tmp_path)) == 3
 
 
@@ -145,8 +148,7 @@ def test_knn_accuracy_is_logged_before_and_during_training(store_path, tmp_path)
 
 TWO_PROCESSES = """
 import os, torch
-from projects.point_cloud.pretrain.cli import main
-from projects.point_cloud.pretrain.module import MIDPretraining
+from projects.point_cloud.pretrain import MIDPretraining, main
 
 def keep(self):
     path = os.path.join(os.environ["RANK_FOLDER"], f"rank{self.global_rank}.pt")
@@ -162,8 +164,8 @@ main()
 def test_two_processes_end_with_equal_banks(store_path, tmp_path):
     script = tmp_path / "two.py"
     script.write_text(TWO_PROCESSES)
-    options = ["fit", f"--data.store={store_path}", *SMALL, "--trainer.max_epochs=2"]
-    options += ["--trainer.devices=2", "--trainer.strategy=ddp", f"--run_dir={tmp_path / 'run'}"]
+    options = [f"--data.store={store_path}", *SMALL, "--trainer.max_epochs=2"]
+    options += ["--trainer.devices=2", "--trainer.strategy=ddp", f"--out={tmp_path / 'run'}"]
     environment = {**os.environ, "RANK_FOLDER": str(tmp_path), "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, script, *options], check=True, env=environment, timeout=240)
     ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
@@ -174,7 +176,7 @@ def test_two_processes_end_with_equal_banks(store_path, tmp_path):
 
 def test_a_store_that_is_missing_is_one_line_and_status_2(tmp_path, capsys):
     assert fit(tmp_path / "nowhere.h5", tmp_path / "run") == 2
-    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("pretrain: error: ")
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("pcrq pretrain shapes: error: ")
 
 
 class _Evil:
@@ -186,7 +188,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(store_path, tmp_path, monke
     monkeypatch.setenv("EVIL_FOLDER", str(tmp_path / "executed"))
     evil = tmp_path / "evil.ckpt"
     torch.save({"state_dict": {}, "extra": _Evil()}, evil)
-    assert fit(store_path, tmp_path / "run", f"--ckpt_path={evil}") == 2
+    assert fit(store_path, tmp_path / "run", f"--resume={evil}") == 2
     assert "could run code" in capsys.readouterr().err
     assert not (tmp_path / "executed").exists()
     assert pickle.dumps(_Evil())  # the object is a working attack
@@ -198,7 +200,7 @@ def test_resuming_with_another_store_is_refused(store_path, make_shape, tmp_path
         for index in range(20, 28):
             writer.append(make_shape(index))
     fit(store_path, tmp_path / "run", "--trainer.max_epochs=1")
-    assert fit(other, tmp_path / "run", "--trainer.max_epochs=2", "--ckpt_path=last") == 2
+    assert fit(other, tmp_path / "run", "--trainer.max_epochs=2", "--resume=last") == 2
     assert "another store" in capsys.readouterr().err
 
 
@@ -212,7 +214,7 @@ def test_resuming_with_another_store_is_refused(store_path, make_shape, tmp_path
 )
 def test_resuming_with_other_options_is_refused(store_path, tmp_path, capsys, option, words):
     fit(store_path, tmp_path, "--trainer.max_epochs=1")
-    assert fit(store_path, tmp_path, "--trainer.max_epochs=2", "--ckpt_path=last", option) == 2
+    assert fit(store_path, tmp_path, "--trainer.max_epochs=2", "--resume=last", option) == 2
     assert words in capsys.readouterr().err
 
 
@@ -239,11 +241,11 @@ def test_patches_beyond_the_parameters_of_the_store_are_refused(make_shape, tmp_
         ("--model.quantization.bins=x", "bins"),
         ("--config=nowhere.yaml", "nowhere.yaml"),
         (f"--config={__file__}", "test_pretrain.py"),
-        (f"--ckpt_path={__file__}", "test_pretrain.py"),
+        (f"--resume={__file__}", "test_pretrain.py"),
     ],
 )
 def test_bad_options_are_named(store_path, tmp_path, capsys, option, word):
-    assert_refused(capsys, "pretrain", word, lambda: fit(store_path, tmp_path / "run", option))
+    assert_refused(capsys, "pcrq pretrain shapes", word, lambda: fit(store_path, tmp_path / "run", option))
 
 
 CONFIGS = Path(__file__).parents[3] / "projects/point_cloud/configs"
@@ -251,19 +253,19 @@ CONFIGS = Path(__file__).parents[3] / "projects/point_cloud/configs"
 
 def test_the_tiny_configuration_runs(store_path, tmp_path):
     options = ["--data.workers=0", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"]
-    command = ["fit", "--config", str(CONFIGS / "tiny.yaml"), f"--data.store={store_path}", f"--run_dir={tmp_path}"]
+    command = ["--config", str(CONFIGS / "tiny.yaml"), f"--data.store={store_path}", f"--out={tmp_path}"]
     assert main([*command, *options, "--trainer.accelerator=cpu"]) == 0
     assert load_pretrained(tmp_path / "checkpoints/last.ckpt").config.nempty
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "bins"), [("shapenet_rq", 30), ("shapenet_mid", 0)])
+@pytest.mark.parametrize(("name", "bins"), [("shapenet_rq", 30), ("shapenet_mid", None)])
 def test_the_configurations_of_the_paper_hold_its_values_and_run(store_path, tmp_path, name, bins):
     values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
     assert values["model"]["quantization"] == {"bins": bins}
     assert values["model"]["optimization"] == {"learning_rate": 0.03, "milestones": [200, 300], "weight_decay": 5e-4}
     assert (values["data"]["batch_size"], values["trainer"]["max_epochs"]) == (32, 400)
-    command = ["fit", "--config", str(CONFIGS / f"{name}.yaml"), f"--data.store={store_path}", f"--run_dir={tmp_path}"]
+    command = ["--config", str(CONFIGS / f"{name}.yaml"), f"--data.store={store_path}", f"--out={tmp_path}"]
     small = ["--data.workers=0", "--data.batch_size=2", "--trainer.max_steps=1", "--trainer.accelerator=cpu"]
     assert main([*command, *small, "--trainer.enable_progress_bar=false", "--knn.every_n_epochs=0"]) == 0
     checkpoint = saved(tmp_path)
@@ -274,8 +276,8 @@ def test_the_configurations_of_the_paper_hold_its_values_and_run(store_path, tmp
 
 
 def test_ctrl_c_says_how_to_go_on_and_going_on_works(store_path, tmp_path):
-    command = [sys.executable, "-m", "projects.point_cloud.pretrain", "fit", f"--data.store={store_path}"]
-    command += [f"--run_dir={tmp_path / 'run'}", *SMALL, "--trainer.max_epochs=100000"]
+    command = [sys.executable, "-m", "projects.point_cloud.pretrain", f"--data.store={store_path}"]
+    command += [f"--out={tmp_path / 'run'}", *SMALL, "--trainer.max_epochs=100000"]
     run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     end = time.monotonic() + 120
     while not (tmp_path / "run/checkpoints/last.ckpt").exists():
@@ -284,6 +286,6 @@ def test_ctrl_c_says_how_to_go_on_and_going_on_works(store_path, tmp_path):
     os.killpg(run.pid, signal.SIGINT)
     _, error = run.communicate(timeout=60)
     assert run.returncode == 130
-    assert "--ckpt_path last" in error and "Traceback" not in error
+    assert "--resume last" in error and "Traceback" not in error
     epoch = saved(tmp_path / "run")["epoch"]
-    assert fit(store_path, tmp_path / "run", "--ckpt_path=last", f"--trainer.max_epochs={epoch + 3}") == 0
+    assert fit(store_path, tmp_path / "run", "--resume=last", f"--trainer.max_epochs={epoch + 3}") == 0

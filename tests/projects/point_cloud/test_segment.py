@@ -26,7 +26,7 @@ CONFIGS = Path(__file__).parents[3] / "projects/point_cloud/configs"
 
 
 def fit(store, run, *options, category="tall"):
-    return main(["fit", f"--data.store={store}", f"--data.category={category}", f"--run_dir={run}", *SMALL, *options])
+    return main(["fit", f"--data.store={store}", f"--data.category={category}", f"--out={run}", *SMALL, *options])
 
 
 def scratch(store, run, *options, **names):
@@ -125,7 +125,7 @@ def test_a_point_with_a_part_of_another_category_is_named_in_one_line(make_shape
 def test_the_configuration_of_the_paper_holds_its_values_and_runs(parts_path, tmp_path):
     path = CONFIGS / "shapenet_part.yaml"
     options = ["--data.workers=0", "--data.batch_size=2", "--trainer.max_steps=1", "--trainer.accelerator=cpu"]
-    command = ["fit", "--config", str(path), f"--data.store={parts_path}", f"--run_dir={tmp_path}"]
+    command = ["fit", "--config", str(path), f"--data.store={parts_path}", f"--out={tmp_path}"]
     assert main([*command, *options, "--trainer.enable_progress_bar=false", "--data.category=flat"]) == 0
     config = read_records(tmp_path / "results.json")[0].config
     assert config["view"] == {"angle": 5, "shift": 0.125, "scale": 0.125}

@@ -256,7 +256,7 @@ def test_every_seed_can_have_its_own_pretraining(table, pretrained_path, tmp_pat
         (pretrained_path.parent / f"{seed}.ckpt").write_bytes(pretrained_path.read_bytes())
     assert classify([*table, *options]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "pretrained" in line]
-    assert all(("0.ckpt" in line) == ("--seed_everything=0" in line) for line in lines) and len(lines) == 4
+    assert all(("0.ckpt" in line) == ("--seed=0" in line) for line in lines) and len(lines) == 4
 
 
 @pytest.mark.parametrize(

@@ -50,13 +50,13 @@ def fit_on_two_nodes(*options: str) -> list[str]:
 
 def test_two_nodes_train_as_two_devices_of_one_and_go_on_together(store_path, tmp_path):
     nodes, devices = tmp_path / "nodes", tmp_path / "devices"
-    options = (f"--data.store={store_path}", f"--run_dir={nodes}")
+    options = (f"--data.store={store_path}", f"--out={nodes}")
     written = fit_on_two_nodes(*options, "--trainer.max_epochs=1")
     assert sum("everything goes to" in text for text in written) == 1
-    fit_on_two_nodes(*options, "--trainer.max_epochs=2", "--ckpt_path=last")
+    fit_on_two_nodes(*options, "--trainer.max_epochs=2", "--resume=last")
     assert sorted(path.name for path in (nodes / "logs").iterdir()) == ["version_0", "version_1"]
 
-    options = (f"--data.store={store_path}", f"--run_dir={devices}", "--trainer.devices=2")
+    options = (f"--data.store={store_path}", f"--out={devices}", "--trainer.devices=2")
     errors([start(*FIT, *options, "--trainer.max_epochs=2")])
     ends = [torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in (nodes, devices)]
     assert [end["global_step"] for end in ends] == [2 * STEPS_AN_EPOCH] * 2

@@ -1,1 +1,0 @@
-"""Pretraining of MID-Net on point clouds."""
