@@ -103,10 +103,14 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def upgraded_pretraining(pretraining: dict[str, Any]) -> dict[str, Any]:
-    """How a network was pretrained, as older records and checkpoints tell it, by the names of this version."""
+def upgraded_pretraining(pretraining: Mapping[str, Any]) -> dict[str, Any]:
+    """The pretraining of a record or checkpoint by the names and values of this version."""
     renamed = {"rival": "baseline", "rival_options": "baseline_options"}
-    return {renamed.get(name, name): value for name, value in pretraining.items()}
+    pretraining = {renamed.get(name, name): value for name, value in pretraining.items()}
+    augmentation = pretraining.get("augmentation")
+    if isinstance(augmentation, Mapping) and augmentation.get("bins") == 0:  # no quantization, up to version 2
+        pretraining["augmentation"] = {**augmentation, "bins": None}
+    return pretraining
 
 
 def _checked(record: Record) -> Record:
