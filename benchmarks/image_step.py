@@ -26,12 +26,9 @@ from pcrq.ssl.byol import BYOL
 from pcrq.ssl.moco_v3 import MoCoV3
 from pcrq.ssl.optimizer import LARS
 from pcrq.ssl.siamese import SiameseFramework
-from projects.image.augmentation import Augmentation, variant
+from projects.image.augmentation import Augmentation, ViewData, ViewsOnDevice, variant, view_transforms
 from projects.image.encoder import Encoder, feature_size
-from projects.image.augmentation import view_transforms
 from projects.image.sources import BuiltinImages, FolderImages, ImageSource
-from projects.image.augmentation import ViewData
-from projects.image.augmentation import ViewsOnDevice
 from projects.training.sampling import EpochKeys, EpochSampler
 
 FRAMEWORKS = {"mocov3": MoCoV3, "byol": BYOL}

@@ -18,11 +18,10 @@ from pcrq.errors import InputError
 from pcrq.evaluation.features import save_features
 from pcrq.files import atomic_write
 from projects.cli.prep_options import print_refused
-from projects.image.encoder import Encoder
-from projects.image.encoder import load_encoder
+from projects.image.augmentation import unreadable_images
+from projects.image.encoder import Encoder, load_encoder
 from projects.image.evaluation import embed_images
 from projects.image.sources import FolderImages
-from projects.image.augmentation import unreadable_images
 from projects.training.device import choose_device
 from projects.training.records import code_version
 

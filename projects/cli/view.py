@@ -130,13 +130,13 @@ def _view_shape(args: argparse.Namespace) -> None:
 
 
 def _view_image(args: argparse.Namespace) -> None:
-    from projects.image.figures import figure_draws
+    from projects.image.figures import figure_samples
     from projects.image.image_source import read_image
 
     _require_screen_to_show(args, "--save picture.png")
     image = read_image(Path(args.shape), args.shape)
     bins = DEFAULT_IMAGE_BINS if args.bins is None else args.bins
-    _picture(partial(figure_draws, [image], bins=bins, seed=args.seed), args.save)
+    _picture(partial(figure_samples, [image], bins=bins, seed=args.seed), args.save)
 
 
 def _view_sound(args: argparse.Namespace) -> None:

@@ -35,7 +35,7 @@ ONE_STEP = [
 
 
 def fit(*words: str) -> int:
-    return main(["fit", *words, *ONE_STEP])
+    return main([*words, *ONE_STEP])
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def pretraining(config: dict) -> dict:
 
 # --- variants ---
 
-CR = Augmentation("CR", "none", flip=False, bins=0, random_edges=True, random_values=True, p=1.0)
-RRC = Augmentation("RRC", "none", flip=False, bins=0, random_edges=True, random_values=True, p=1.0)
+CR = Augmentation("CR", "none", flip=False, bins=None, random_edges=True, random_values=True, p=1.0)
+RRC = Augmentation("RRC", "none", flip=False, bins=None, random_edges=True, random_values=True, p=1.0)
 DACL, IMIX, SSQL = (
     {"model": {"baseline": {"class_path": f"pcrq.ssl.{name}"}}} for name in ("mixing.DACL", "mixing.IMix", "ssql.SSQL")
 )
@@ -135,7 +135,7 @@ def printed(capsys):
 
     def parse(main: Callable[[list[str]], int], *names: str) -> dict:
         with pytest.raises(SystemExit):
-            main(["fit", *(f"--config={CONFIGS / name}.yaml" for name in names), "--print_config"])
+            main([*(f"--config={CONFIGS / name}.yaml" for name in names), "--print_config"])
         config = yaml.safe_load(capsys.readouterr().out)
         trainer = config["trainer"]
         assert (trainer["accumulate_grad_batches"], trainer["gradient_clip_val"]) == (1, None)
