@@ -22,11 +22,8 @@ from timing import compare, describe, machine, write_json
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pcrq.ssl.byol import BYOL
-from pcrq.ssl.moco_v3 import MoCoV3
-from pcrq.ssl.optimizer import LARS
-from pcrq.ssl.siamese import SiameseFramework
-from projects.image.augmentation import Augmentation, ViewData, ViewsOnDevice, variant, view_transforms
+from pcrq.ssl import BYOL, LARS, MoCoV3, SiameseFramework
+from projects.image.augmentation import Augmentation, AugmentedImages, QuantizeAndNormalize, variant, view_transforms
 from projects.image.encoder import Encoder, feature_size
 from projects.image.sources import BuiltinImages, FolderImages, ImageSource
 from projects.training.sampling import EpochKeys, EpochSampler
@@ -49,14 +46,14 @@ class Input:
     def __init__(self, source: ImageSource, augmentation: Augmentation, args: argparse.Namespace):
         self.sampler = EpochSampler(len(source), args.batch_size, seed=0, batches=args.steps)
         self.loader = DataLoader(
-            ViewData(source, view_transforms(augmentation, args.size)),
+            AugmentedImages(source, view_transforms(augmentation, args.size)),
             batch_size=args.batch_size,
             sampler=EpochKeys(self.sampler),
             num_workers=args.workers,
             pin_memory=args.device.type == "cuda",
             persistent_workers=args.workers > 0,
         )
-        self.finish = ViewsOnDevice(augmentation, source.mean, source.std).to(args.device)
+        self.finish = QuantizeAndNormalize(augmentation, source.mean, source.std).to(args.device)
         self.device = args.device
 
     def __iter__(self) -> Iterator[list[Tensor]]:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pcrq.errors import InputError
-from pcrq.ssl.optimizer import scaled_learning_rate
+from pcrq.ssl import scaled_learning_rate
 from projects.image.augmentation import (
     Augmentation,
     AugmentedImages,

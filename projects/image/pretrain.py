@@ -23,10 +23,7 @@ from torch.utils.data import DataLoader
 
 from pcrq.checkpoint import weights_digest
 from pcrq.errors import InputError
-from pcrq.ssl.byol import BYOL
-from pcrq.ssl.moco_v3 import MoCoV3
-from pcrq.ssl.optimizer import LARS, scaled_learning_rate, warmup_cosine
-from pcrq.ssl.siamese import Baseline, cosine_momentum
+from pcrq.ssl import BYOL, LARS, Baseline, MoCoV3, cosine_momentum, scaled_learning_rate, warmup_cosine
 from projects.image.augmentation import Augmentation, AugmentedImages, QuantizeAndNormalize, view_transforms
 from projects.image.encoder import KEY, Encoder, describe, feature_size
 from projects.image.evaluation import method_name, record_evaluation, source_knn_accuracy
@@ -223,6 +220,8 @@ class SiamesePretraining(pl.LightningModule):
             self.framework = BYOL(network, features, heads.hidden, heads.out)
         self.framework.to(memory_format=torch.channels_last)
         self.baseline = baseline
+        if baseline is not None:  # equal in all processes by their own updates; DDP would broadcast the memory of MSF
+            self._ddp_params_and_buffers_to_ignore = [f"baseline.{name}" for name, _ in baseline.named_buffers()]
         self.augment = QuantizeAndNormalize(data.augmentation, data.source.mean, data.source.std)
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
@@ -234,8 +233,7 @@ class SiamesePretraining(pl.LightningModule):
         if self.baseline is None:
             loss = self.framework(first, second)
         else:
-            self.baseline.common_generator = common_generator(self, self.seed)
-            loss = self.baseline(self.framework, first, second, generator)
+            loss = self.baseline(self.framework, first, second, generator, common_generator(self, self.seed))
         self.log("loss", loss, prog_bar=True, batch_size=len(first))
         return loss
 
@@ -375,13 +373,17 @@ def pretrain(run: Run) -> None:
             },
             seconds=run.seconds,
         )
-    run.finish(metrics, _evaluation_command(run), results)
+    run.finish(metrics, _next_command(run, data), results)
 
 
-def _evaluation_command(run: Run) -> str:
-    options, words = run.init.data, ["pcrq", "evaluate", "images", "--model.checkpoint", str(run.checkpoint)]
-    words += ["--data.source", options.source, "--data.size", str(options.size), "--trainer.max_epochs", "90"]
-    return shlex.join(words + (["--data.root", str(options.root)] if options.root else []))
+def _next_command(run: Run, data: ImageData) -> str:
+    """Evaluate with the labels of the source, or embed a folder without labels."""
+    root, checkpoint = run.init.data.root, str(run.checkpoint)
+    if run.is_writer and run.init.data.source == "folder" and data.labeled is None:
+        return shlex.join(["pcrq", "embed", str(root), "--checkpoint", checkpoint, "--out", "features.npz"])
+    words = ["pcrq", "evaluate", "images", "--model.checkpoint", checkpoint, "--data.source", run.init.data.source]
+    words += ["--data.size", str(data.size), "--trainer.max_epochs", "90"]
+    return shlex.join(words + (["--data.root", str(root)] if root else []))
 
 
 PROGRAM = Program(

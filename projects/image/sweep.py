@@ -116,7 +116,9 @@ def _settings(
         settings[f"config {path.stem}"] = read_config(path, "training")
     for path in bases:
         if settings[f"config {path.stem}"].get("knn", {}).get("every_n_epochs") == 0:
-            raise InputError(f"{path}: knn.every_n_epochs is 0, but a sweep records the kNN accuracy; set it to 1 or more")
+            raise InputError(
+                f"{path}: knn.every_n_epochs is 0, but a sweep records the kNN accuracy; set it to 1 or more"
+            )
     return settings
 
 

@@ -468,6 +468,7 @@ def print_error(name: str, message: str) -> None:
 def _quiet_libraries() -> Iterator[None]:
     """Of what the libraries print, show only warnings that concern the user, and what this package logs."""
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
+    warnings.filterwarnings("ignore", message="Found .* in eval mode at the start of training")  # frozen encoders
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable")  # ours are, by their samplers
     warnings.filterwarnings("ignore", message="The number of training batches.*smaller than the logging interval")
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs")  # large runs get a new process each

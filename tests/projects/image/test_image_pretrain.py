@@ -412,7 +412,7 @@ def test_a_folder_without_classes_is_trained_on_and_told_why_there_are_no_neighb
     assert len(logged(tmp_path / "run")) == 2 * 6
     assert not (tmp_path / "run/results.json").exists()
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "no kNN accuracy" in line]
-    assert f"{folder}: no folder 'train'" in line
+    assert f"{folder}: contains no folder 'train'" in line
 
 
 def test_pictures_of_all_kinds_train(tmp_path):
@@ -479,7 +479,10 @@ def test_bad_options_are_named_in_one_line(pictures, tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     (tmp_path / "EMPTY").mkdir()
     assert_refused(
-        capsys, "pcrq pretrain images", word, lambda: fit(pictures, tmp_path / "run", "--trainer.max_epochs=2", *options)
+        capsys,
+        "pcrq pretrain images",
+        word,
+        lambda: fit(pictures, tmp_path / "run", "--trainer.max_epochs=2", *options),
     )
 
 

@@ -13,8 +13,8 @@ from pcrq.errors import InputError
 from projects.image.augmentation import (
     VARIANTS,
     Augmentation,
-    GaussianBlur,
     AugmentedImages,
+    GaussianBlur,
     QuantizeAndNormalize,
     evaluation_transform,
     probe_train_transform,
@@ -231,7 +231,9 @@ def test_quantization_is_a_function_of_the_generator(source):
 def test_fixed_bins_and_midpoints_are_those_of_a_uniform_quantizer(source):
     """Table 1: 'quantize' without either randomness."""
     pixels = batch(source, VARIANTS["CR"])
-    augment = QuantizeAndNormalize(replace(VARIANTS["CR+RQ"], random_edges=False, random_values=False), (0, 0, 0), (1, 1, 1))
+    augment = QuantizeAndNormalize(
+        replace(VARIANTS["CR+RQ"], random_edges=False, random_values=False), (0, 0, 0), (1, 1, 1)
+    )
     x = pixels[:, 0].double() / 255
     low, high = x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
     position = (x - low) / (high - low) * 8
