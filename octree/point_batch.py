@@ -134,12 +134,13 @@ class PointBatch:
     def select(self, mask: torch.Tensor) -> PointBatch:
         """Keep the points where ``mask`` (N,) bool is true; the number of clouds stays."""
         per_point = ("points", "normals", "batch_id", "labels", "patches")
-        values = {name: getattr(self, name) for name in per_point}
+        values: dict[str, Any] = {name: getattr(self, name) for name in per_point}
         return replace(self, **{name: v[mask] for name, v in values.items() if v is not None})
 
     def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> PointBatch:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{n: function(v) for n, v in values.items() if isinstance(v, torch.Tensor)})
+        moved: dict[str, Any] = {n: function(v) for n, v in values.items() if isinstance(v, torch.Tensor)}
+        return replace(self, **moved)
 
 
 def check_values(batch: PointBatch, limit: float = torch.finfo(torch.float32).max) -> None:
