@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as distributed
 import torch.nn.functional as F
 from torch import nn
 
 from octree.midnet import MIDFeatures
 from octree.point_batch import PointBatch
 from pcrq.errors import InputError
+from pcrq.ssl import gather
 
 TEMPERATURE = 0.1
 MOMENTUM = 0.5
@@ -187,7 +187,7 @@ class ShapeMemory(nn.Module):
     @torch.no_grad()
     def update(self, feature: torch.Tensor, index: torch.Tensor) -> None:
         """Move the rows ``index`` (B,) towards the unit features (B, D) of this step in all processes."""
-        feature, index = gather_from_devices(feature.detach()), gather_from_devices(index)
+        feature, index = gather(feature), gather(index)
         row, place = torch.unique(index, return_inverse=True)
         mean = feature.new_zeros(len(row), feature.shape[1]).index_add_(0, place, feature)
         self.memory[row] = _moved(self.memory[row], F.normalize(mean, dim=1))
@@ -238,8 +238,8 @@ class PatchMemory(nn.Module):
         _, patches, channels = self.memory.shape
         total = feature.new_zeros(len(index) * patches, channels)
         total.index_add_(0, batch_id * patches + patch, feature.detach())
-        total = gather_from_devices(total.view(len(index), patches, channels))
-        row, place = torch.unique(gather_from_devices(index), return_inverse=True)
+        total = gather(total.view(len(index), patches, channels))
+        row, place = torch.unique(gather(index), return_inverse=True)
         total = torch.zeros_like(total[: len(row)]).index_add_(0, place, total)
         seen = total.abs().sum(dim=2, keepdim=True) > 0
         old = self.memory[row]
@@ -264,18 +264,6 @@ def majority_patch(row: torch.Tensor, patches: torch.Tensor, count: int, limit: 
     best = torch.zeros(count, dtype=torch.long, device=patches.device)
     best.scatter_reduce_(0, owner, ballot, reduce="amax")
     return limit - 1 - best % limit
-
-
-def gather_from_devices(tensor: torch.Tensor) -> torch.Tensor:
-    """Concatenate a tensor over all processes of the default group, in rank order; itself without a group.
-
-    All processes must pass tensors of the same size.
-    """
-    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
-        return tensor
-    parts = [torch.empty_like(tensor) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(parts, tensor.contiguous())
-    return torch.cat(parts)
 
 
 def _moved(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
