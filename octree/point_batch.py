@@ -11,7 +11,8 @@ import torch
 from torch.utils.data import Dataset
 
 from pcrq.errors import InputError
-from pcrq.stores.shape_store import Shape, ShapeStore
+from pcrq.stores.shape_store import Shape as Shape
+from pcrq.stores.shape_store import ShapeStore as ShapeStore
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,7 @@ class PointBatch:
                 checks wait for the device.
         """
         points = torch.as_tensor(points)
-        if not points.is_floating_point() or len(points) == 0:
+        if not points.is_floating_point() or points.ndim != 2 or len(points) == 0:
             raise InputError(
                 f"points are {tuple(points.shape)} {points.dtype}, but must be (N, 3) floating point, N > 0"
             )
