@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.run import Item
-from data_prep.sound_folder import SoundCollection, collect_sounds
+from data_prep.labelled_folder import Collection, collect_sounds
 from data_prep.sound_loading import SOUND_FORMATS, load_sound
-from data_prep.sound_recipe import SoundRecipe
+from data_prep.recipes import SoundRecipe
 from data_prep.temporary_store import STORE_FORMATS, Source, temporary_store
 from pcrq.errors import InputError
 from pcrq.stores.sound_store import SoundStore
@@ -56,12 +56,12 @@ def open_sounds(source: Path, out: Path, *, labels: Path | None = None, jobs: in
         yield prepared
 
 
-def _single_sound(path: Path) -> SoundCollection:
+def _single_sound(path: Path) -> Collection:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     status = path.stat()
     stamp = f"{status.st_size} {status.st_mtime_ns}"
-    return SoundCollection([Item(path.name, partial(_load, path.resolve()), stamp=stamp)], [])
+    return Collection([Item(path.name, partial(_load, path.resolve()), stamp=stamp)], [])
 
 
 def _load(path: Path) -> np.ndarray:
