@@ -104,9 +104,14 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def upgraded_pretraining(pretraining: dict[str, Any]) -> dict[str, Any]:
-    """How a network was pretrained, as older records and checkpoints tell it, by the names of this version."""
+    """How a network was pretrained, from an older record or checkpoint, with the names and values of this version."""
     renamed = {"rival": "baseline", "rival_options": "baseline_options"}
-    return {renamed.get(name, name): value for name, value in pretraining.items()}
+    pretraining = {renamed.get(name, name): value for name, value in pretraining.items()}
+    if pretraining.get("bins") == 0:  # no quantization
+        pretraining["bins"] = None
+    if isinstance(pretraining.get("augmentation"), dict):
+        pretraining["augmentation"] = upgraded_pretraining(pretraining["augmentation"])
+    return pretraining
 
 
 def _checked(record: Record) -> Record:

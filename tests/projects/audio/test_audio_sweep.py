@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from projects.audio.pretrain.cli import main
+from projects.audio.pretrain import main
 from projects.cli import main as pcrq
 from projects.training.records import read_records
 
@@ -84,7 +84,7 @@ def test_repeats_are_recorded_under_seeds_that_no_other_encoder_has(table, tmp_p
 
 
 def test_an_interrupted_evaluation_is_not_taken_for_done(table, tmp_path, monkeypatch):
-    from projects.audio.linear_evaluation import evaluate
+    from projects.audio import evaluate
 
     original, trained = evaluate.train_classifier, []
 
@@ -130,7 +130,7 @@ def test_all_evaluations_of_an_encoder_follow_its_pretraining(table, sounds, tmp
 
 
 def test_a_pretraining_that_fails_is_named_and_the_others_are_evaluated(table, tmp_path, monkeypatch, capsys):
-    from projects.audio.pretrain.module import BYOLA
+    from projects.audio.pretrain import BYOLA
 
     original = BYOLA.training_step
 

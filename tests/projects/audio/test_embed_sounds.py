@@ -10,10 +10,9 @@ import torch
 
 from pcrq.stores.sound_store import SoundStore, SoundStoreWriter
 from projects.audio.embedding import embed_sounds
-from projects.audio.encoder_checkpoint import KEY, describe
-from projects.audio.normalization import LogMelStatistics
-from projects.audio.ntt import AudioNTT2020
-from projects.audio.store_waveforms import Clips, waveform_statistics
+from projects.audio.encoder import KEY, AudioNTT2020, describe
+from projects.audio.log_mel import LogMelStatistics
+from projects.audio.waveforms import Clips, waveform_statistics
 from projects.cli import main
 
 STATISTICS = LogMelStatistics(-6.0, 4.0)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pcrq.errors import InputError
-from projects.audio.encoder_checkpoint import load_encoder
-from projects.audio.ntt import AudioNTT2020
+from projects.audio.encoder import AudioNTT2020, load_encoder
 
 
 def published_weights(dimension: int, mels: int = 64, seed: int = 0) -> OrderedDict[str, Tensor]:

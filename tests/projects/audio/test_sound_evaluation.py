@@ -15,17 +15,14 @@ from sklearn.preprocessing import StandardScaler
 
 from pcrq.errors import InputError
 from pcrq.stores.sound_store import SoundStore
+from projects.audio import evaluate as classifier
+from projects.audio import evaluate as evaluation
 from projects.audio.embedding import embed_sounds
-from projects.audio.encoder_checkpoint import KEY, describe
-from projects.audio.linear_evaluation import classifier
-from projects.audio.linear_evaluation import evaluate as evaluation
-from projects.audio.linear_evaluation.classifier import standardise_, train_classifier
-from projects.audio.linear_evaluation.partition import held_out, partitions
-from projects.audio.log_mel import LogMel
-from projects.audio.normalization import LogMelStatistics
-from projects.audio.ntt import AudioNTT2020
-from projects.audio.pretrain.cli import main
-from projects.audio.store_waveforms import Clips, waveform_statistics
+from projects.audio.encoder import KEY, AudioNTT2020, describe
+from projects.audio.evaluate import held_out, partitions, standardise_, train_classifier
+from projects.audio.log_mel import LogMel, LogMelStatistics
+from projects.audio.pretrain import main
+from projects.audio.waveforms import Clips, waveform_statistics
 from projects.training.records import read_records
 
 STATISTICS = LogMelStatistics(-6.0, 4.0)
@@ -126,7 +123,7 @@ def test_pieces_are_pooled_together(sounds, encoder, monkeypatch):
 
 
 def test_a_batch_has_fewer_clips_where_they_are_long(sounds, encoder, monkeypatch):
-    from projects.audio import store_waveforms
+    from projects.audio import waveforms as store_waveforms
 
     store, indices, shapes, frames = SoundStore(sounds), np.arange(24), [], encoder.frames
     expected = embed_sounds(encoder, STATISTICS, store, indices)

@@ -18,13 +18,11 @@ from refusals import assert_refused
 from run_folder import assert_equal_ends, logged, saved
 
 from pcrq.stores.sound_store import SoundStore
-from projects.audio.augmentation import VARIANTS
-from projects.audio.encoder_checkpoint import KEY, load_encoder
+from projects.audio.augmentation import VARIANTS, AudioViews
+from projects.audio.encoder import KEY, load_encoder
 from projects.audio.log_mel import SEGMENT_SAMPLES
-from projects.audio.pretrain.cli import main
-from projects.audio.pretrain.module import BYOLA
-from projects.audio.store_waveforms import RandomSegments
-from projects.audio.views import AudioViews
+from projects.audio.pretrain import BYOLA, main
+from projects.audio.waveforms import RandomSegments
 from projects.training.records import read_records
 
 SMALL = [
@@ -106,7 +104,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(sounds, tmp_path, stop):
 
 
 def test_a_resumed_run_keeps_the_statistics_of_its_first_start_and_measures_none(sounds, tmp_path, monkeypatch):
-    from projects.audio.pretrain import module
+    from projects.audio import pretrain as module
 
     measured, original = [], module.waveform_statistics
     monkeypatch.setattr(module, "waveform_statistics", lambda *a: measured.append(a[1]) or original(*a))
@@ -279,8 +277,8 @@ def test_sounds_without_categories_are_trained_on_and_the_reader_told(write_soun
 
 TWO_PROCESSES = """
 import os, torch
-from projects.audio.pretrain.cli import main
-from projects.audio.pretrain.module import BYOLA
+from projects.audio.pretrain import main
+from projects.audio.pretrain import BYOLA
 
 def keep(self):
     path = os.path.join(os.environ["RANK_FOLDER"], f"rank{self.global_rank}.pt")

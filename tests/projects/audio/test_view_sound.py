@@ -7,11 +7,17 @@ import torch
 
 from data_prep.builtin_sounds import generate
 from pcrq.errors import InputError
-from projects.audio.figures import band_of, draw_spectrograms, save_spectrograms
-from projects.audio.inversion import invert
-from projects.audio.listening import PAUSE, save_wav, sounds_of
+from projects.audio.figures import (
+    PAUSE,
+    band_of,
+    draw_spectrograms,
+    invert,
+    save_spectrograms,
+    save_wav,
+    sounds_of,
+    spectrogram_draws,
+)
 from projects.audio.log_mel import LogMel
-from projects.audio.spectrogram_draws import spectrogram_draws
 
 SECONDS = torch.arange(16_000) / 16_000
 

@@ -11,12 +11,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pcrq.errors import InputError
-from projects.audio.augmentation import VARIANTS, Augmentation, variant
-from projects.audio.draws import integers_below
-from projects.audio.mixup import Mixup, MixupMemory, log_mixup_exp
-from projects.audio.normalization import LogMelStatistics
-from projects.audio.resize_crop import ResizeCrops
-from projects.audio.views import AudioViews
+from projects.audio.augmentation import (
+    VARIANTS,
+    AudioViews,
+    Augmentation,
+    Mixup,
+    MixupMemory,
+    ResizeCrops,
+    integers_below,
+    log_mixup_exp,
+    variant,
+)
+from projects.audio.log_mel import LogMelStatistics
 
 PLAIN = LogMelStatistics(0, 1)
 
