@@ -109,7 +109,7 @@ def test_published_weights_are_used_with_the_statistics_of_the_sounds(sounds, en
         ("nowhere.wav", [], "nowhere.wav: no such file"),
         ("nowhere.h5", [], "nowhere.h5: no such file"),
         ("SHAPES", [], "a shape store, but not a sound store"),
-        ("EMPTY", [], "the store holds no sounds"),
+        ("EMPTY", [], "the store is empty"),
         ("TEXT.wav", [], "f.npz.refused.csv, the first is: TEXT.wav"),
         ("TEXT.wav", ["--labels", "l.csv"], "leave it out for a single file"),
     ],

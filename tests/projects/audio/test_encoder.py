@@ -109,7 +109,7 @@ def test_other_spectrograms_are_refused(shape):
 
 
 def test_sizes_that_are_too_small():
-    with pytest.raises(InputError, match="dimension 8 for 7 mels"):
+    with pytest.raises(InputError, match="dimension 8, channels 64, mels 7: must be"):
         AudioNTT2020(8, 7)
 
 
