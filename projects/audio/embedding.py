@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pcrq.evaluation.features import eval_mode
-from pcrq.stores.sound_store import SoundStore
+from pcrq.evaluation import eval_mode
+from pcrq.stores import SoundStore
 from projects.audio.encoder import HALVINGS, AudioNTT2020
 from projects.audio.log_mel import LogMel, LogMelStatistics
 from projects.audio.waveforms import Clips, clips_at_once

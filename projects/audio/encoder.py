@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pcrq import InputError
 from pcrq.checkpoint import load_checkpoint, weights_digest
-from pcrq.errors import InputError
 from projects.audio.augmentation import Augmentation
 from projects.audio.log_mel import LogMelStatistics
 from projects.training.records import upgraded_pretraining

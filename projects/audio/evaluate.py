@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pcrq.errors import InputError
-from pcrq.stores.sound_store import SoundStore
+from pcrq import InputError
+from pcrq.stores import SoundStore
 from projects.audio.embedding import embed_sounds
 from projects.audio.encoder import UNTRAINED, AudioNTT2020, LoadedEncoder, load_encoder
 from projects.audio.waveforms import Clips, task_name, waveform_statistics

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 SAMPLE_RATE = 16_000
 """Hertz; resample other waveforms first."""

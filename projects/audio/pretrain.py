@@ -22,12 +22,11 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from pcrq import InputError
 from pcrq.checkpoint import weights_digest
-from pcrq.errors import InputError
-from pcrq.evaluation.knn import knn_accuracy
-from pcrq.evaluation.subsets import subset
-from pcrq.ssl.byol import BYOL
-from pcrq.stores.sound_store import SoundStore
+from pcrq.evaluation import knn_accuracy, subset
+from pcrq.ssl import BYOL
+from pcrq.stores import SoundStore
 from projects.audio.augmentation import AudioViews, Augmentation
 from projects.audio.embedding import embed_sounds
 from projects.audio.encoder import KEY, AudioNTT2020, describe
@@ -114,7 +113,7 @@ class SoundData(pl.LightningDataModule):
         """Batches of this process, from the batch at which the run stands."""
         batches = whole_batches(len(self.segments), self.batch_size, self.trainer, str(self.store.path))
         return training_loader(
-            self.segments, self.batch_size, self.workers, self.seed, self.trainer, batches, keys=True
+            self.segments, self.batch_size, self.workers, self.seed, self.trainer, batches, with_epoch=True
         )
 
 

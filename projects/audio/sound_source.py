@@ -17,9 +17,8 @@ from data_prep.sound_folder import SoundCollection, collect_sounds
 from data_prep.sound_loading import SOUND_FORMATS, load_sound
 from data_prep.sound_recipe import SoundRecipe
 from data_prep.temporary_store import STORE_FORMATS, Source, temporary_store
-from pcrq.errors import InputError
-from pcrq.stores.sound_store import SoundStore
-from pcrq.stores.store_file import entry_index, split_store_name
+from pcrq import InputError
+from pcrq.stores import SoundStore, entry_index, split_store_name
 from projects.audio.log_mel import FFT
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from pcrq.errors import InputError
-from pcrq.stores.sound_store import SoundStore
+from pcrq import InputError
+from pcrq.stores import SoundStore
 from projects.audio.encoder import UNTRAINED
 from projects.audio.evaluate import evaluate
 from projects.training.run import FunctionProgram, find_config, read_config

@@ -8,9 +8,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pcrq.evaluation.subsets import subset
-from pcrq.stores.sound_store import RATE, SoundStore
-from projects.audio.log_mel import SEGMENT_SAMPLES, LogMel, LogMelStatistics, frame_count, log_mel_statistics
+from pcrq.evaluation import subset
+from pcrq.stores import SoundStore
+from projects.audio.log_mel import (
+    SAMPLE_RATE,
+    SEGMENT_SAMPLES,
+    LogMel,
+    LogMelStatistics,
+    frame_count,
+    log_mel_statistics,
+)
 
 STATISTICS_SOUNDS = 10_000
 """Maximum number of sounds that the statistics of a dataset are computed from, as in BYOL-A's evaluation."""
@@ -62,7 +69,7 @@ class Clips(Dataset[Tensor]):
 
     def __init__(self, store: SoundStore, indices: np.ndarray, seconds: float | None = None):
         self.store, self.indices = store, indices
-        self.samples = None if seconds is None else round(seconds * RATE)
+        self.samples = None if seconds is None else round(seconds * SAMPLE_RATE)
 
     def __len__(self) -> int:
         return len(self.indices)

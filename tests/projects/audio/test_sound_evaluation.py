@@ -403,7 +403,8 @@ def test_weights_of_another_name_need_one_for_the_results(sounds, published, tmp
     options = (f"--checkpoint={other}", "--seconds=1", "--repeats=1")
     assert evaluate(sounds, tmp_path, *options) == 2
     assert (
-        "mine.pth: does not contain how it was pretrained; set its name in the results: --method" in capsys.readouterr().err
+        "mine.pth: does not contain how it was pretrained; set its name in the results: --method"
+        in capsys.readouterr().err
     )
     assert evaluate(sounds, tmp_path, *options, "--method=mine") == 0
     assert read_records(tmp_path / "results.json")[0].method == "mine"

@@ -375,7 +375,9 @@ def test_the_papers_configurations_have_its_values_and_differ_in_the_augmentatio
 )
 def test_bad_options_are_named_in_one_line(sounds, store_path, tmp_path, capsys, options, word):
     options = [option.replace("SHAPES", str(store_path)) for option in options]
-    assert_refused(capsys, "pcrq pretrain sounds", word, lambda: fit(sounds, tmp_path / "run", "--trainer.max_epochs=2", *options))
+    assert_refused(
+        capsys, "pcrq pretrain sounds", word, lambda: fit(sounds, tmp_path / "run", "--trainer.max_epochs=2", *options)
+    )
 
 
 def test_without_a_number_of_epochs_nothing_is_trained(sounds, tmp_path, capsys):

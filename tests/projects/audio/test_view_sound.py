@@ -12,10 +12,10 @@ from projects.audio.figures import (
     band_of,
     draw_spectrograms,
     invert,
+    quantized_spectrograms,
     save_spectrograms,
     save_wav,
     spectrograms_to_waveform,
-    quantized_spectrograms,
 )
 from projects.audio.log_mel import LogMel
 
