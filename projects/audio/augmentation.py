@@ -271,9 +271,9 @@ SCALE = (0.6, 1.5)
 class ResizeCrops:
     """Random resize crop: approximately a shift and a stretch of pitch and time.
 
-    A spectrogram is centered on a longer canvas of zeros; a random rectangle of the canvas is resized to the size of the
-    spectrogram. Both together are linear along frequency and along time, so that a batch takes two products with small
-    matrices of bicubic weights. Sample the crops with :meth:`sample`, and apply them as often as needed.
+    A spectrogram is centered on a longer canvas of zeros; a random rectangle of the canvas is resized to the size of
+    the spectrogram. Both together are linear along frequency and along time, so that a batch takes two products with
+    small matrices of bicubic weights. Sample the crops with :meth:`sample`, and apply them as often as needed.
 
     Args:
         top, left: (N,) int64 first frequency and first frame of the crops, on the canvas.

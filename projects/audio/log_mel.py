@@ -1,7 +1,8 @@
 """Log-mel spectrograms of waveforms, batched on the device, and their normalization.
 
-The parameters are those of BYOL-A (nttcslab/byol-a, config.yaml). The spectrogram is librosa's, with which the published
-weights were trained. That of torchaudio, on an HTK mel scale without area normalization, is about four units louder.
+The parameters are those of BYOL-A (nttcslab/byol-a, config.yaml). The spectrogram is librosa's, with which the
+published weights were trained. That of torchaudio, on an HTK mel scale without area normalization, is about four units
+louder.
 """
 
 from __future__ import annotations
