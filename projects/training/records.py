@@ -105,9 +105,14 @@ def _upgraded(record: dict[str, Any], version: int) -> dict[str, Any]:
 
 
 def upgraded_pretraining(pretraining: dict[str, Any]) -> dict[str, Any]:
-    """The description of a pretraining in older records and checkpoints, with the names of this version."""
+    """The description of a pretraining in older records and checkpoints, with names and values of this version."""
     renamed = {"rival": "baseline", "rival_options": "baseline_options"}
-    return {renamed.get(name, name): value for name, value in pretraining.items()}
+    pretraining = {renamed.get(name, name): value for name, value in pretraining.items()}
+    if pretraining.get("bins") == 0:  # no quantization
+        pretraining["bins"] = None
+    if isinstance(pretraining.get("augmentation"), dict):
+        pretraining["augmentation"] = upgraded_pretraining(pretraining["augmentation"])
+    return pretraining
 
 
 def _checked(record: Record) -> Record:

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pcrq.errors import InputError
-from projects.audio.encoder_checkpoint import load_encoder
-from projects.audio.ntt import AudioNTT2020
+from projects.audio.encoder import AudioNTT2020, load_encoder
 
 
 def published_weights(dimension: int, mels: int = 64, seed: int = 0) -> OrderedDict[str, Tensor]:
@@ -110,7 +109,7 @@ def test_other_spectrograms_are_refused(shape):
 
 
 def test_sizes_that_are_too_small():
-    with pytest.raises(InputError, match="dimension 8 for 7 mels"):
+    with pytest.raises(InputError, match="dimension 8, channels 64, mels 7: must be"):
         AudioNTT2020(8, 7)
 
 
