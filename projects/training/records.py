@@ -104,13 +104,14 @@ def _upgraded(record: dict[str, Any], version: int) -> dict[str, Any]:
     return record
 
 
-def upgraded_pretraining(pretraining: Mapping[str, Any]) -> dict[str, Any]:
-    """The description of a pretraining in older records and checkpoints, with the names and values of this version."""
+def upgraded_pretraining(pretraining: dict[str, Any]) -> dict[str, Any]:
+    """The description of a pretraining in older records and checkpoints, with names and values of this version."""
     renamed = {"rival": "baseline", "rival_options": "baseline_options"}
     pretraining = {renamed.get(name, name): value for name, value in pretraining.items()}
-    augmentation = pretraining.get("augmentation")
-    if isinstance(augmentation, Mapping) and augmentation.get("bins") == 0:  # no quantization, up to version 2
-        pretraining["augmentation"] = {**augmentation, "bins": None}
+    if pretraining.get("bins") == 0:  # no quantization
+        pretraining["bins"] = None
+    if isinstance(pretraining.get("augmentation"), dict):
+        pretraining["augmentation"] = upgraded_pretraining(pretraining["augmentation"])
     return pretraining
 
 

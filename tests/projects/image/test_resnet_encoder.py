@@ -193,12 +193,12 @@ def test_measuring_the_features_changes_nothing():
         (lambda: Encoder(stem="large"), "encoder.stem 'large'"),
         (
             lambda: Encoder(arguments={"depth": 3}),
-            r"encoder.arguments {'depth': 3}: resnet50 has the options width and stem only",
+            "encoder.arguments {'depth': 3}: resnet50 has",
         ),
         (lambda: Encoder("no_such_package.Net").build(), "no_such_package.Net: cannot be imported"),
         (
             lambda: Encoder("torchvision.models.resnet51").build(),
-            "resnet51.*check the spelling and that it is installed",
+            "resnet51.*check the spelling",
         ),
         (lambda: Encoder(".resnet").build(), "cannot be imported"),
         (lambda: Encoder("a_user_s_broken_file.Net").build(), "a_user_s_broken_file.Net: cannot be imported"),
@@ -208,7 +208,7 @@ def test_measuring_the_features_changes_nothing():
         (lambda: Encoder("builtins.dict").build(), "returns a dict, expected a torch.nn.Module"),
         (
             lambda: feature_size(Maps(), 8),
-            r"Maps: its output for two images is \(2, 3, 8, 8\), expected \(2, features\)",
+            r"Maps: its output .* is \(2, 3, 8, 8\), expected \(2, features\)",
         ),
         (lambda: feature_size(Words(), 8), "Words: its output for two images is str"),
         (lambda: feature_size(nn.Linear(5, 5), 8), "Linear: fails on images of 8×8 pixels"),
