@@ -26,7 +26,7 @@ from pcrq.ssl import BYOL, LARS, MoCoV3, SiameseFramework
 from projects.image.augmentation import Augmentation, AugmentedImages, QuantizeAndNormalize, variant, view_transforms
 from projects.image.encoder import Encoder, feature_size
 from projects.image.sources import BuiltinImages, FolderImages, ImageSource
-from projects.training.sampling import EpochKeys, EpochSampler
+from projects.training.sampling import EpochSampler
 
 FRAMEWORKS = {"mocov3": MoCoV3, "byol": BYOL}
 KINDS = ("RRC", "RRC+RQ", "RRC+CJ")
@@ -44,11 +44,11 @@ class Input:
     """Batches of views on the device."""
 
     def __init__(self, source: ImageSource, augmentation: Augmentation, args: argparse.Namespace):
-        self.sampler = EpochSampler(len(source), args.batch_size, seed=0, batches=args.steps)
+        self.sampler = EpochSampler(len(source), args.batch_size, seed=0, batches=args.steps, with_epoch=True)
         self.loader = DataLoader(
             AugmentedImages(source, view_transforms(augmentation, args.size)),
             batch_size=args.batch_size,
-            sampler=EpochKeys(self.sampler),
+            sampler=self.sampler,
             num_workers=args.workers,
             pin_memory=args.device.type == "cuda",
             persistent_workers=args.workers > 0,

@@ -167,7 +167,7 @@ class ImageData(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Batches of this process, from the batch at which the run stands."""
         return training_loader(
-            self.views, self.batch_size, self.workers, self.seed, self.trainer, self.batches, keys=True
+            self.views, self.batch_size, self.workers, self.seed, self.trainer, self.batches, with_epoch=True
         )
 
     @cached_property

@@ -22,7 +22,6 @@ from projects.image.augmentation import (
     view_transforms,
 )
 from projects.image.sources import BuiltinImages, FolderImages, ImageSource, UnreadableImage
-from projects.training.sampling import EpochKeys
 
 SIZE = 32
 PLAIN = QuantizeAndNormalize(VARIANTS["RRC"], (0, 0, 0), (1, 1, 1))
@@ -264,20 +263,20 @@ def test_statistics_are_no_part_of_a_checkpoint():
 
 
 class InOrder(SequentialSampler):
-    """Every index, with an epoch."""
+    """(epoch, index) of every index."""
 
     epoch = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+    def __iter__(self):
+        return ((self.epoch, index) for index in super(InOrder, self).__iter__())
 
 
 def load(source, workers: int, epochs: int = 2, first: int = 0) -> torch.Tensor:
-    data, keys = AugmentedImages(source, view_transforms(VARIANTS["Full"], SIZE), seed=4), EpochKeys(InOrder(source))
+    data, keys = AugmentedImages(source, view_transforms(VARIANTS["Full"], SIZE), seed=4), InOrder(source)
     loader = DataLoader(data, batch_size=10, sampler=keys, num_workers=workers, persistent_workers=workers > 0)
     passes = []
     for epoch in range(first, epochs):
-        keys.set_epoch(epoch)
+        keys.epoch = epoch
         passes.append(torch.cat([pixels for pixels, _ in loader]))
     return torch.stack(passes)
 
