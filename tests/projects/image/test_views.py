@@ -268,7 +268,7 @@ class InOrder(SequentialSampler):
     epoch = 0
 
     def __iter__(self):
-        return ((self.epoch, index) for index in super(InOrder, self).__iter__())
+        return ((self.epoch, index) for index in super().__iter__())
 
 
 def load(source, workers: int, epochs: int = 2, first: int = 0) -> torch.Tensor:
