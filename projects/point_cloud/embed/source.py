@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from data_prep.mesh import Mesh
 from data_prep.labelled_folder import Collection, collect_meshes
-from data_prep.mesh import MESH_FORMATS, Axis, load_mesh
+from data_prep.mesh import MESH_FORMATS, Axis, Mesh, load_mesh
 from data_prep.pipeline import Pipeline
-from data_prep.run import Item
 from data_prep.recipes import ShapeRecipe
+from data_prep.run import Item
 from data_prep.temporary_store import STORE_FORMATS, Source, temporary_store
 from pcrq.errors import InputError
 from pcrq.stores.shape_store import ShapeStore
