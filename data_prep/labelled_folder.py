@@ -154,7 +154,7 @@ def _from_table(items: list[Item], name: str, content: bytes, kind: FileKind) ->
         for row in rows:
             file = posixpath.normpath((row["file"] or "").replace("\\", "/"))
             split = (row.get("split") or "").strip()
-            if split not in SPLITS:
+            if split and split not in SPLITS:
                 raise InputError(f"{name}: {file} has the split {split!r}, which is not one of {SPLITS}")
             fold = _fold(row.get("fold"), f"{name}: {file}") if kind.folds else -1
             label = Label((row["label"] or "").strip(), split, fold)

@@ -17,7 +17,7 @@ from data_prep.public_datasets.dataset import PublicDataset, add_once, mesh_item
 from data_prep.public_datasets.recognise import LAYOUTS, SYNSET_ARCHIVE, wrong_layout
 from data_prep.public_datasets.source_files import SourceFile, walk
 from pcrq.errors import InputError
-from pcrq.stores.shape_store import SPLITS
+from pcrq.stores.store_file import SPLITS
 
 WHERE_TO_GET_IT = (
     "ShapeNetCore is given out after registration only, for non-commercial research and education: "
@@ -117,7 +117,7 @@ def _read_splits(source: Path, table: SourceFile | None, models: dict) -> dict[t
         for row in rows:
             key = (row["synsetId"] or "").strip().zfill(8), (row["modelId"] or "").strip()  # some lists drop the zero
             split = (row["split"] or "").strip()
-            if split not in SPLITS:
+            if split and split not in SPLITS:
                 raise InputError(f"{table.name}: {'/'.join(key)} has the split {split!r}, not one of {SPLITS}")
             if splits.setdefault(key, split) != split:
                 raise InputError(f"{table.name}: {'/'.join(key)} has two splits, {splits[key]!r} and {split!r}")
