@@ -6,15 +6,18 @@ can run code, and what is loaded is compared with the fingerprint of what was sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from octree.midnet import MIDNet, MIDNetConfig
+from octree.point_batch import collate
 from pcrq.checkpoint import CONFIG, WEIGHTS, check_weights, load_checkpoint, load_exported, save_exported
 from pcrq.errors import InputError
+from pcrq.stores.shape_store import Shape, ShapeStore
 
 FORMAT = "pcrq-midnet"
 VERSION = 1
@@ -140,3 +143,38 @@ def _checked_config(architecture: object) -> MIDNetConfig:
         if type(value) is not type(defaults[name]):
             raise TypeError(f"{name} is {value!r}")
     return MIDNetConfig(**architecture)
+
+
+@torch.no_grad()
+def embed(
+    network: MIDNet,
+    shapes: Sequence[Shape] | ShapeStore,
+    indices: Sequence[int] | np.ndarray | None = None,
+    *,
+    batch_size: int = 32,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> torch.Tensor:
+    """Embed shapes without augmentation, on the network's device, in evaluation mode.
+
+    Args:
+        network: the network; its mode is restored afterwards.
+        shapes: a list of shapes or a store.
+        indices: (S,) positions in ``shapes`` of the ones to embed; None for all.
+        batch_size: shapes per forward pass.
+        progress: wraps the iteration over batches, for example ``tqdm``.
+
+    Returns:
+        (S, 8·width) float32 features "fc1" on the CPU, in the order of ``indices``.
+    """
+    indices = range(len(shapes)) if indices is None else indices
+    device = next(network.parameters()).device
+    training = network.training
+    features = [torch.zeros(0, 8 * network.config.width)]
+    try:
+        network.eval()
+        for start in progress(range(0, len(indices), batch_size)):
+            batch = collate([shapes[int(index)] for index in indices[start : start + batch_size]])
+            features.append(network.embed(batch.to(device)).float().cpu())
+    finally:
+        network.train(training)
+    return torch.cat(features)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from octree.embedding import embed
 from octree.midnet import MIDNet, MIDNetConfig
+from octree.pretrained import embed
 from pcrq import InputError
 from pcrq.evaluation import LabelledFeatures, knn_accuracy, logistic_probe, nearest_neighbors, sgd_probe
 from pcrq.stores import ShapeStore

@@ -10,9 +10,8 @@ import trimesh
 from matplotlib.image import imread
 
 import octree
-from octree.embedding import embed
 from octree.midnet import MIDNet, MIDNetConfig
-from octree.pretrained import save_pretrained
+from octree.pretrained import embed, save_pretrained
 from pcrq.stores.shape_store import ShapeStore, ShapeStoreWriter
 from projects.cli import main
 from projects.point_cloud.embed import picture
@@ -130,7 +129,7 @@ def interrupt(*args, **options):
 
 def count_prepared(monkeypatch) -> list[str]:
     """The ids of the shapes that are prepared from now on, in this process."""
-    from data_prep import shape_recipe as preparation
+    from data_prep import recipes as preparation
 
     prepared, make_shape = [], preparation.make_shape
     monkeypatch.setattr(
