@@ -132,7 +132,7 @@ def _kind(checkpoint: Path) -> str:
     if not checkpoint.is_file():
         return "shapes"
     from pcrq.checkpoint import load_checkpoint
-    from projects.audio import encoder_checkpoint as sounds
+    from projects.audio import encoder as sounds
     from projects.image import encoder_checkpoint as images
 
     content = load_checkpoint(checkpoint)

@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from pcrq.errors import InputError
 from pcrq.evaluation.features import category_names, save_features
-from projects.audio.embed_source import open_sounds
 from projects.audio.embedding import embed_sounds
-from projects.audio.encoder_checkpoint import load_encoder
-from projects.audio.store_waveforms import Clips, waveform_statistics
+from projects.audio.encoder import load_encoder
+from projects.audio.sound_source import open_sounds
+from projects.audio.waveforms import Clips, waveform_statistics
 from projects.cli import prep_options
 from projects.training.device import choose_device
 from projects.training.records import code_version

@@ -39,14 +39,14 @@ KINDS = {
     "sound": {".png": "a picture", ".wav": "to hear"},
 }
 """What can be saved of each."""
-OPTIONS_OF_ONE = {"--points": "shape", "--title": "shape", "--per-frequency": "sound"}
+OPTIONS_OF_ONE = {"--points": "shape", "--title": "shape", "--per_frequency": "sound"}
 
 
 def register(commands) -> None:
     parser = commands.add_parser(
         "view",
         help="look at a shape, image or sound beside its quantized versions",
-        usage="pcrq view SHAPE [--bins N ...] [--save FILE] [--seed N] [--points N] [--title TEXT] [--per-frequency]",
+        usage="pcrq view SHAPE [--bins N ...] [--save FILE] [--seed N] [--points N] [--title TEXT] [--per_frequency]",
         description="Look at a shape, an image or a sound beside its quantized versions, or listen to them.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -75,7 +75,7 @@ def register(commands) -> None:
         help="show at most N points, a random subset of a larger cloud (default: 20000)",
     )
     parser.add_argument("--title", metavar="TEXT", help="heading (default: the name of the shape)")
-    parser.add_argument("--per-frequency", action="store_true", help="a quantizer for every frequency of a sound")
+    parser.add_argument("--per_frequency", action="store_true", help="a quantizer for every frequency of a sound")
     parser.set_defaults(run=run)
 
 
@@ -140,11 +140,9 @@ def _view_image(args: argparse.Namespace) -> None:
 
 
 def _view_sound(args: argparse.Namespace) -> None:
-    from projects.audio.figures import save_spectrograms
-    from projects.audio.listening import save_wav
+    from projects.audio.figures import quantized_spectrograms, save_spectrograms, save_wav
     from projects.audio.log_mel import SAMPLE_RATE
     from projects.audio.sound_source import load_waveform
-    from projects.audio.spectrogram_draws import spectrogram_draws
 
     _require_screen_to_show(args, "--save picture.png or --save sound.wav")
     waveform = load_waveform(args.shape)
@@ -153,7 +151,7 @@ def _view_sound(args: argparse.Namespace) -> None:
         waveform = waveform[: MOST_SECONDS * SAMPLE_RATE]
     bins = DEFAULT_SOUND_BINS if args.bins is None else args.bins
     titles = ["original", *(f"{count} bins" for count in bins)]
-    draws = spectrogram_draws(waveform, bins=bins, seed=args.seed, per_frequency=args.per_frequency)
+    draws = quantized_spectrograms(waveform, bins=bins, seed=args.seed, per_frequency=args.per_frequency)
     if args.save is not None and args.save.suffix.lower() == ".wav":
         starts = save_wav(draws, waveform, args.save, args.seed)
         print(f"wrote {args.save}, inverted from spectrograms, one after another:")
@@ -200,7 +198,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
 def _check_use(args: argparse.Namespace, kind: str) -> None:
     """Raise where an option, or the file to save, does not fit what is viewed."""
     for option, owner in OPTIONS_OF_ONE.items():
-        given = getattr(args, option.removeprefix("--").replace("-", "_")) not in (None, False)
+        given = getattr(args, option.removeprefix("--")) not in (None, False)
         if given and kind != owner:
             raise InputError(f"{option}: is for {owner}s, and {args.shape} is not one; leave it out")
     if args.save is not None:

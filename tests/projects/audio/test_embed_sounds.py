@@ -10,10 +10,9 @@ import torch
 
 from pcrq.stores.sound_store import SoundStore, SoundStoreWriter
 from projects.audio.embedding import embed_sounds
-from projects.audio.encoder_checkpoint import KEY, describe
-from projects.audio.normalization import LogMelStatistics
-from projects.audio.ntt import AudioNTT2020
-from projects.audio.store_waveforms import Clips, waveform_statistics
+from projects.audio.encoder import KEY, AudioNTT2020, describe
+from projects.audio.log_mel import LogMelStatistics
+from projects.audio.waveforms import Clips, waveform_statistics
 from projects.cli import main
 
 STATISTICS = LogMelStatistics(-6.0, 4.0)
@@ -110,7 +109,7 @@ def test_published_weights_are_used_with_the_statistics_of_the_sounds(sounds, en
         ("nowhere.wav", [], "nowhere.wav: no such file"),
         ("nowhere.h5", [], "nowhere.h5: no such file"),
         ("SHAPES", [], "a shape store, but not a sound store"),
-        ("EMPTY", [], "the store holds no sounds"),
+        ("EMPTY", [], "the store is empty"),
         ("TEXT.wav", [], "f.npz.refused.csv, the first is: TEXT.wav"),
         ("TEXT.wav", ["--labels", "l.csv"], "leave it out for a single file"),
     ],
