@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from data_prep.temporary_store import Source
-    from pcrq.stores.shape_store import ShapeStore
+    from pcrq.stores import ShapeStore
     from projects.image.sources import FolderImages
 
 DESCRIPTION = """\
@@ -159,10 +159,9 @@ def _kind(checkpoint: Path) -> str:
 
 
 def _embed_shapes(args: argparse.Namespace) -> None:
-    from octree.embedding import embed
-    from octree.pretrained import load_pretrained
+    from octree import embed, load_pretrained
     from pcrq.checkpoint import weights_digest
-    from pcrq.evaluation.features import category_names
+    from pcrq.evaluation import category_names
     from projects.training.device import choose_device
 
     started = time.perf_counter()
@@ -205,7 +204,7 @@ def _plot_neighbours(args: argparse.Namespace, features: np.ndarray, store: Shap
 def _embed_sounds(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from pcrq.evaluation.features import category_names
+    from pcrq.evaluation import category_names
     from projects.audio.embedding import embed_sounds
     from projects.audio.encoder_checkpoint import load_encoder
     from projects.audio.store_waveforms import Clips, waveform_statistics
@@ -318,7 +317,7 @@ def _save(
     splits: Sequence[str],
     about: dict[str, Any],
 ) -> None:
-    from pcrq.evaluation.features import save_features
+    from pcrq.evaluation import save_features
     from projects.training.records import code_version
 
     about = {**about, "checkpoint": str(args.checkpoint), "source": args.source.name, "software": code_version()}
@@ -342,7 +341,7 @@ def _open_source(args: argparse.Namespace, kind: str) -> Iterator[Source]:
         from data_prep.mesh_loading import MESH_FORMATS, load_mesh
         from data_prep.pipeline import Pipeline
         from data_prep.shape_recipe import ShapeRecipe
-        from pcrq.stores.shape_store import ShapeStore
+        from pcrq.stores import ShapeStore
 
         up = args.up or "y"
         store_class, formats, recipe = ShapeStore, MESH_FORMATS, ShapeRecipe(Pipeline(patches=0))
@@ -351,7 +350,7 @@ def _open_source(args: argparse.Namespace, kind: str) -> Iterator[Source]:
         from data_prep.sound_folder import collect_sounds
         from data_prep.sound_loading import SOUND_FORMATS, load_sound
         from data_prep.sound_recipe import SoundRecipe
-        from pcrq.stores.sound_store import SoundStore
+        from pcrq.stores import SoundStore
 
         up = None
         store_class, formats, recipe, load, collect = (

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pcrq.stores.shape_store import ShapeStore
-    from pcrq.stores.sound_store import SoundStore
+    from pcrq.stores import ShapeStore, SoundStore
     from pcrq.stores.store_file import StoreFile
 
 DESCRIPTION = """\
@@ -33,15 +32,15 @@ def register(commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the summary, then the result of the check."""
-    from pcrq.stores.store_file import stored_kind
+    from pcrq.stores import stored_kind
 
     if stored_kind(args.store) == "sound":
-        from pcrq.stores.sound_store import SoundStore
+        from pcrq.stores import SoundStore
 
         kind, store = "sounds", SoundStore(args.store)
         _print_sounds(store)
     else:
-        from pcrq.stores.shape_store import ShapeStore
+        from pcrq.stores import ShapeStore
 
         kind, store = "shapes", ShapeStore(args.store)
         _print_shapes(store)

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
 
     from octree.pretrained import load_pretrained, pretraining_method
     from pcrq.errors import InputError
-    from pcrq.stores.shape_store import ShapeStore
+    from pcrq.stores import ShapeStore
     from projects.point_cloud.probe import probe
     from projects.training.device import choose_device
 

@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
 def _kind(name: str) -> str:
     """Return the kind of a file by its suffix, or of a store by its content; unknown suffixes count as shapes."""
     from data_prep.sound_loading import SOUND_FORMATS
-    from pcrq.stores.store_file import split_store_name, stored_kind
+    from pcrq.stores import split_store_name, stored_kind
     from projects.image.sources.decoding import SUFFIXES
 
     named = split_store_name(name)

@@ -15,7 +15,7 @@ import lightning.pytorch as pl
 import torch
 from torch import nn
 
-from octree.augmentation import Distortion, clip
+from octree.augmentation import RandomAffine
 from octree.midnet import MIDNet, MIDNetConfig
 from octree.point_batch import PointBatch
 from octree.pretrained import load_pretrained, pretraining_method
@@ -30,7 +30,7 @@ KEY = "fine_tuning"
 
 @dataclass(frozen=True)
 class View:
-    """How training shapes are distorted; see octree.augmentation.Distortion.
+    """How training shapes are distorted; see octree.RandomAffine.
 
     Args:
         angle: rotation about y by up to so many degrees.
@@ -159,7 +159,7 @@ class FineTuning(pl.LightningModule):
     # What the two tasks differ in.
 
     def make_network(self) -> nn.Module:
-        """The network for the data that is known now, with ``backbone``, ``head`` and ``take_over(MIDNet)``."""
+        """The network for the data that is known now, with ``backbone``, ``head`` and ``load_backbone(MIDNet)``."""
         raise NotImplementedError
 
     def new_layers(self) -> nn.Module:
@@ -179,22 +179,14 @@ class FineTuning(pl.LightningModule):
             return
         self.network = self.make_network()
         if self.pretrained is not None:
-            self.network.take_over(self.pretrained)
+            self.network.load_backbone(self.pretrained)
         if self.head_only:
             self.network.backbone.requires_grad_(False)
 
     def distort(self, batch: PointBatch) -> PointBatch:
         """Draw a view of every training shape."""
-        distortion = Distortion.sample(
-            batch.batch_size,
-            angle=self.view.angle,
-            shift=self.view.shift,
-            scale=self.view.scale,
-            uniform_scale=True,
-            device=batch.points.device,
-            generator=step_generator(self, self.seed),
-        )
-        return clip(distortion(batch))
+        augment = RandomAffine(self.view.angle, self.view.shift, self.view.scale, uniform_scale=True)
+        return augment(batch, step_generator(self, self.seed))
 
     def configure_optimizers(self) -> dict:
         """SGD with two learning rates, divided by ten at the milestones."""

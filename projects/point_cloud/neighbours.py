@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from pcrq.files import atomic_write
-from pcrq.stores.shape_store import Shape, ShapeStore
+from pcrq.stores import Shape, ShapeStore
 from projects.point_cloud.view.cloud import ball_radius, original
 from projects.point_cloud.view.render import render
 

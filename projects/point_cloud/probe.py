@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from octree.embedding import embed
 from octree.midnet import MIDNet
+from octree.pretrained import embed
 from pcrq.checkpoint import weights_digest
 from pcrq.errors import InputError
 from pcrq.evaluation.linear_probe import LabelledFeatures, logistic_probe

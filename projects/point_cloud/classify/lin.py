@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from octree.embedding import embed
-from octree.pretrained import load_pretrained, pretraining_method
+from octree.pretrained import embed, load_pretrained, pretraining_method
 from pcrq.checkpoint import weights_digest
 from pcrq.evaluation.linear_probe import LabelledFeatures, sgd_probe
 from projects.point_cloud.fine_tuning import Schedule

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from octree.downstream import ShapeClassifier
 from octree.point_batch import PointBatch
-from octree.shape_classifier import ShapeClassifier
 from pcrq.errors import InputError
 from projects.point_cloud.fine_tuning import FineTuning
 from projects.point_cloud.labelled_data import ClassificationData
@@ -55,8 +55,7 @@ class Classification(FineTuning):
 
     def training_step(self, batch: PointBatch, batch_idx: int) -> torch.Tensor:
         """Cross entropy of a distorted batch."""
-        octree, _ = self.config.octree(self.distort(batch))
-        logits = self.network(octree)
+        logits = self.network(self.distort(batch))
         loss = F.cross_entropy(logits, batch.category)
         correct = (logits.argmax(dim=1) == batch.category).float()
         self.log_dict({"loss": loss, "accuracy": correct.mean()}, prog_bar=True, batch_size=batch.batch_size)
@@ -64,8 +63,7 @@ class Classification(FineTuning):
 
     def test_step(self, batch: PointBatch, batch_idx: int) -> None:
         """Count the undistorted shapes that are recognised."""
-        octree, _ = self.config.octree(batch)
-        hits = (self.network(octree).argmax(dim=1) == batch.category).float().mean()
+        hits = (self.network(batch).argmax(dim=1) == batch.category).float().mean()
         self.log(
             "test_accuracy",
             hits,

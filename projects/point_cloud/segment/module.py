@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from octree.part_iou import part_iou
-from octree.part_segmenter import PartSegmenter
+from octree.downstream import PartSegmenter, part_iou
 from octree.point_batch import PointBatch
 from projects.point_cloud.fine_tuning import FineTuning
 from projects.point_cloud.labelled_data import SegmentationData
@@ -70,5 +69,4 @@ class Segmentation(FineTuning):
         return {**super().common(), "category": data.category, "categories": data.categories}
 
     def _logits(self, batch: PointBatch) -> torch.Tensor:
-        octree, leaf_of_point = self.config.octree(batch)
-        return self.network(octree, batch.points, leaf_of_point)
+        return self.network(batch)

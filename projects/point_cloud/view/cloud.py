@@ -17,8 +17,7 @@ from data_prep.point_cloud import PointCloud
 from data_prep.point_cloud_loading import POINT_CLOUD_FORMATS, load_point_cloud
 from pcrq import randomized_quantize_points
 from pcrq.errors import InputError
-from pcrq.stores.shape_store import Shape, ShapeStore
-from pcrq.stores.store_file import entry_index, split_store_name
+from pcrq.stores import Shape, ShapeStore, entry_index, split_store_name
 
 logger = logging.getLogger(__name__)
 

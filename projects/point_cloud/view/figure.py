@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pcrq.files import atomic_write
-from pcrq.stores.shape_store import Shape
+from pcrq.stores import Shape
 from projects.point_cloud.view.cloud import Cloud, ball_radius, original, quantized
 from projects.point_cloud.view.render import render
 

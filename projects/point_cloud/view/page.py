@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pcrq.files import write_text
-from pcrq.stores.shape_store import Shape
+from pcrq.stores import Shape
 from projects.point_cloud.view.cloud import PART_COLOURS, ball_radius
 
 _TEMPLATE = Path(__file__).with_name("page.html")

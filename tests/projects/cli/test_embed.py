@@ -10,9 +10,8 @@ import trimesh
 from matplotlib.image import imread
 
 import octree
-from octree.embedding import embed
 from octree.midnet import MIDNet, MIDNetConfig
-from octree.pretrained import save_pretrained
+from octree.pretrained import embed, save_pretrained
 from pcrq.stores.shape_store import ShapeStore, ShapeStoreWriter
 from projects.cli import main
 from projects.point_cloud import neighbours
@@ -104,7 +103,7 @@ def test_the_axis_that_is_up_matters(meshes, network, tmp_path):
 def test_an_interrupted_run_prepares_nothing_twice(meshes, network, tmp_path, monkeypatch):
     prepared = count_prepared(monkeypatch)
     with monkeypatch.context() as patch:
-        patch.setattr("octree.embedding.embed", interrupt)
+        patch.setattr("octree.embed", interrupt)
         assert run(meshes, network, tmp_path / "f.npz", "--jobs", "1") == 130
     assert not (tmp_path / "f.npz").exists() and len(prepared) == 6
     assert run(meshes, network, tmp_path / "f.npz", "--jobs", "1") == 0
@@ -115,7 +114,7 @@ def test_an_interrupted_run_prepares_nothing_twice(meshes, network, tmp_path, mo
 
 def test_what_another_run_left_is_not_taken(meshes, network, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("octree.embedding.embed", interrupt)
+        patch.setattr("octree.embed", interrupt)
         run(meshes / "box/box0.off", network, tmp_path / "f.npz", "--jobs", "1")
     assert run(meshes / "ball/ball0.off", network, tmp_path / "f.npz", "--jobs", "1") == 0
     assert np.load(tmp_path / "f.npz")["id"].tolist() == ["ball0.off"]

@@ -155,7 +155,7 @@ def test_a_linear_layer_on_features_equals_the_probe(parts_path, pretrained_path
     assert (few.config["steps"], all_labels.config["steps"]) == (40, 200)
     assert (few.method, few.protocol, few.seed) == ("MID + quantization", "lin", 3)
 
-    from octree.embedding import embed
+    from octree.pretrained import embed
 
     store, network = ShapeStore(parts_path), load_pretrained(pretrained_path)
     train, test = (

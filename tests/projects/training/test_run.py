@@ -119,3 +119,8 @@ def test_logging_is_as_before_after_a_command():
     before = list(logging.getLogger("projects").handlers)
     assert main(["--help"]) == 0
     assert logging.getLogger("projects").handlers == before
+
+
+def test_debug_shows_the_traceback_of_an_error(tmp_path):
+    with pytest.raises(InputError, match="nowhere"):
+        main(["--debug", f"--data.store={tmp_path / 'nowhere.h5'}", f"--out={tmp_path}"])
