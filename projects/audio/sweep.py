@@ -14,7 +14,7 @@ from pcrq.stores.sound_store import SoundStore
 from projects.audio.encoder_checkpoint import UNTRAINED
 from projects.audio.linear_evaluation.evaluate import evaluate
 from projects.training.cli import read_configuration
-from projects.training.sweep import Cell, Encoder, claim, refuse_equal_names, refuse_repetitions, run_encoders
+from projects.training.sweep import Cell, Encoder, check_sweep_config, check_file_names, check_values, run_encoders
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def audio_sweep(
     """
     settings = _settings(pretrain, variants, evaluation, tasks, seeds, options, evaluation_options)
     repeats = _repeats(evaluation, evaluation_options)
-    claim(out, settings)
+    check_sweep_config(out, settings)
     runs = [_Run(variant, seed, out.absolute()) for variant, seed in product(variants, seeds)]
     runs += [_Run(None, seed, out.absolute()) for seed in seeds if scratch]
     encoders = [
@@ -129,8 +129,8 @@ def _settings(
     evaluation_options: list[str],
 ) -> dict:
     """What all runs of a sweep have in common; looks into every file before anything is run."""
-    refuse_equal_names(variants=variants, tasks=tasks)
-    refuse_repetitions(seeds=seeds)
+    check_file_names(variants=variants, tasks=tasks)
+    check_values(seeds=seeds)
     if UNTRAINED in [path.stem for path in variants]:
         raise InputError(f"variants: {UNTRAINED} is what the folder of random encoders is called; rename the file")
     settings = {"options": list(options), "evaluation_options": list(evaluation_options)}

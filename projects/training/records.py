@@ -98,9 +98,10 @@ def read_records(path: Path) -> list[Record]:
 def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
     """A record of an older version by the names of this one."""
     record = {_RENAMED.get(name, name): value for name, value in record.items()}
-    if "pretraining" in record.get("config", {}):
-        record["config"] = {**record["config"], "pretraining": upgraded_pretraining(record["config"]["pretraining"])}
-    return record
+    config = {"augmentation" if name == "view" else name: value for name, value in record.get("config", {}).items()}
+    if "pretraining" in config:
+        config["pretraining"] = upgraded_pretraining(config["pretraining"])
+    return {**record, "config": config}
 
 
 def upgraded_pretraining(pretraining: dict[str, Any]) -> dict[str, Any]:
@@ -155,5 +156,5 @@ def check_resume_config(checkpoint: object, before: Mapping[str, Any], now: Mapp
     if different:
         raise InputError(
             f"{checkpoint}: trained with another {', '.join(different)}; resume with the same, or start anew in "
-            "another --run_dir"
+            "another --out"
         )
