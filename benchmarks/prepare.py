@@ -24,7 +24,7 @@ from timing import describe, machine
 from data_prep.bounding_sphere import bounding_sphere
 from data_prep.mesh_folder import collect_meshes
 from data_prep.patches import cluster_patches
-from data_prep.pipeline import Pipeline, prepare_shape
+from data_prep.pipeline import Pipeline, make_shape
 from data_prep.point_cloud import PointCloud
 from data_prep.run import Item, prepare
 from data_prep.sampling import sample
@@ -64,7 +64,7 @@ def _time_stages(items: list[Item]) -> None:
         stages.setdefault(stage, []).append(time.process_time() - started)
         return result
 
-    prepare_shape(items[0].load(), "warm-up")  # imports, and looking for the thread pools
+    make_shape(items[0].load(), "warm-up")  # imports, and looking for the thread pools
     points, faces = [], []
     for item in items:
         mesh = timed("load and clean", item.load)
@@ -75,7 +75,7 @@ def _time_stages(items: list[Item]) -> None:
         thin = timed("simplify, 64³", lambda cloud=cloud: simplify(cloud))
         timed("100 patches", lambda thin=thin: cluster_patches(thin.points, 100, seed=0))
         for method in ("scan", "sample"):
-            work = timed(f"whole pipeline by {method}", lambda: prepare_shape(item.load(), item.id, Pipeline(method)))  # noqa: B023
+            work = timed(f"whole pipeline by {method}", lambda: make_shape(item.load(), item.id, Pipeline(method)))  # noqa: B023
             assert len(work.points) > 0
         points.append(len(thin.points))
         faces.append(len(mesh.faces))

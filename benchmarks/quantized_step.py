@@ -18,7 +18,7 @@ import torch
 from timing import compare, describe, machine, write_json
 
 from data_prep.builtin_shapes import builtin_items
-from data_prep.pipeline import prepare_shape
+from data_prep.pipeline import make_shape
 from octree.augmentation import Distortion, clip, quantize
 from octree.batch_octree import build_octree
 from octree.mid_loss import MIDLoss, MIDTarget
@@ -31,7 +31,7 @@ def load_batches(path: Path | None, batches: int, batch_size: int) -> list[Point
     """Batches of shapes spread over the store, or of built-in ones."""
     if path is None:
         items = builtin_items(2)[: batches * batch_size]
-        shapes = [prepare_shape(item.load(), item.id) for item in items]
+        shapes = [make_shape(item.load(), item.id) for item in items]
     else:
         store = ShapeStore(path)
         wanted = min(len(store), batches * batch_size)

@@ -1,1 +1,44 @@
-"""Meshes and public data sets in, a shape store out."""
+"""Preparation of datasets: meshes, point clouds and sounds become shape and sound stores.
+
+``import data_prep`` is fast: every public name is imported on first use.
+"""
+
+from importlib import import_module
+
+_MODULES = {
+    "pipeline": ("Pipeline", "prepare_shape"),
+    "run": ("Item", "Refusal", "Summary", "prepare", "prepare_store"),
+    "shape_recipe": ("ShapeRecipe",),
+    "sound_recipe": ("SoundRecipe",),
+    "scheduler": ("connected",),
+    "mesh": ("Mesh",),
+    "mesh_loading": ("MESH_FORMATS", "from_trimesh", "load_mesh"),
+    "point_cloud": ("PointCloud",),
+    "point_cloud_loading": ("POINT_CLOUD_FORMATS", "load_point_cloud"),
+    "sound_loading": ("SOUND_FORMATS", "load_sound"),
+    "mesh_folder": ("collect_meshes",),
+    "sound_folder": ("collect_sounds",),
+    "public_datasets": ("collect_modelnet40", "collect_shapenet_part", "collect_shapenetcore"),
+    "public_sounds": (
+        "collect_nsynth",
+        "collect_speech_commands",
+        "collect_urbansound8k",
+        "collect_voxceleb1",
+        "collect_voxforge",
+    ),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+_SUBMODULES = ("builtin_shapes", "builtin_sounds")
+__all__ = [*_HOME, *_SUBMODULES]
+
+
+def __getattr__(name: str):
+    if name in _SUBMODULES:
+        return import_module(f"data_prep.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'data_prep' has no attribute {name!r}")
+    return getattr(import_module(f"data_prep.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

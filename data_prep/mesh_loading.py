@@ -10,7 +10,7 @@ import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
 import numpy as np
@@ -21,6 +21,9 @@ from data_prep.mesh_cleaning import clean
 from data_prep.obj_dialects import normalise_obj
 from data_prep.truncated_files import refuse_truncated
 from pcrq.errors import InputError
+
+if TYPE_CHECKING:
+    import trimesh
 
 MESH_FORMATS = (".obj", ".off", ".ply", ".stl", ".glb", ".gltf")
 
@@ -73,7 +76,33 @@ def parse_mesh(data: bytes, name: str, *, up: Axis = "y", beside: Callable[[str]
         raise InputError(f"{name}: {suffix or 'a file without suffix'} is not one of {' '.join(MESH_FORMATS)}")
     refuse_foreign(data, suffix, name)
     refuse_truncated(data, suffix, name)
-    mesh = clean(_parse(data, suffix[1:], name, beside), name)
+    return _clean_upright(_parse(data, suffix[1:], name, beside), name, up)
+
+
+def from_trimesh(geometry: trimesh.Trimesh | trimesh.Scene, name: str = "mesh", *, up: Axis = "y") -> Mesh:
+    """Convert a trimesh geometry; the geometries of a scene are merged with their transforms.
+
+    Args:
+        geometry: the mesh or scene; it is not changed.
+        name: name of the mesh in error messages.
+        up: axis of ``geometry`` that points upward.
+
+    Raises:
+        InputError: ``geometry`` is of another type or has no usable face.
+    """
+    import trimesh
+
+    if not isinstance(geometry, (trimesh.Trimesh, trimesh.Scene)):
+        raise InputError(
+            f"{name}: {type(geometry).__name__} is not a mesh; pass a path, a trimesh.Trimesh or a trimesh.Scene"
+        )
+    return _clean_upright(_merge(geometry), name, up)
+
+
+def _clean_upright(mesh: Mesh, name: str, up: Axis) -> Mesh:
+    if up not in _BRING_UP:
+        raise InputError(f"up={up!r} is not one of 'x', 'y' and 'z'")
+    mesh = clean(mesh, name)
     return Mesh(mesh.vertices[:, _BRING_UP[up]], mesh.faces, mesh.face_labels)
 
 
@@ -100,7 +129,7 @@ def _parse(data: bytes, kind: str, name: str, beside: Callable[[str], bytes] | N
         raise InputError(f"{name}: not a readable {kind.upper()} file ({detail})") from error
 
 
-def _merge(loaded) -> Mesh:
+def _merge(loaded: trimesh.Trimesh | trimesh.Scene) -> Mesh:
     """All triangles of a trimesh geometry or scene, transforms applied; points where there are no faces."""
     import trimesh
 

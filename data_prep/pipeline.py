@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from data_prep.bounding_sphere import bounding_sphere
 from data_prep.mesh import Mesh
+from data_prep.mesh_loading import Axis, from_trimesh
 from data_prep.patches import cluster_patches
 from data_prep.point_cloud import PointCloud
 from data_prep.sampling import sample
 from data_prep.scan import scan
+from data_prep.shape_file import load_shape_file
 from data_prep.simplify import simplify
 from pcrq.errors import InputError
 from pcrq.stores.shape_store import Shape
+
+if TYPE_CHECKING:
+    import trimesh
 
 VERSION = 1
 """Goes up when the same input gives another shape, so that nothing made before is taken for up to date."""
@@ -57,6 +63,53 @@ class Pipeline:
 
 
 def prepare_shape(
+    source: str | Path | Mesh | PointCloud | trimesh.Trimesh | trimesh.Scene,
+    *,
+    id: str | None = None,
+    up: Axis = "y",
+    method: Literal["scan", "sample"] = "scan",
+    points: int = 50_000,
+    patches: int = 100,
+    seed: int = 0,
+) -> Shape:
+    """Prepare one shape, with the same result as ``pcrq prep meshes``.
+
+    Args:
+        source: path of a mesh file or of a point-cloud file with normals; or a ``trimesh.Trimesh`` or
+            ``trimesh.Scene``; or a :class:`Mesh` or :class:`PointCloud` as returned by :func:`load_mesh` and
+            :func:`load_point_cloud`.
+        id: name of the shape. Its random numbers depend on it: for the points of a store, pass the id in that store
+            (the path below the prepared folder). Default: the file name of a path, otherwise "shape".
+        up: axis of ``source`` that points upward; y in the result. Point clouds are not rotated.
+        method: "scan" (rays from 14 directions, as in the paper) or "sample" (points distributed evenly by area).
+        points: number of points for ``method="sample"``, before they are averaged on the 64³ grid.
+        patches: number of clusters in [0, 256]; 0 omits patches.
+        seed: random seed of the sampling and the clustering.
+
+    Returns:
+        Points (N, 3) float32 in the unit ball, unit normals (N, 3) float32 and patches (N,) uint8.
+        ``octree.collate`` makes a batch of such shapes.
+
+    Raises:
+        InputError: the file or an option cannot be used.
+
+    Example:
+        >>> shape = prepare_shape("chair.obj")  # doctest: +SKIP
+        >>> shape.points.shape, shape.patches.shape  # doctest: +SKIP
+        ((3120, 3), (3120,))
+    """
+    pipeline = Pipeline(method=method, points=points, patches=patches, seed=seed)
+    if isinstance(source, (str, Path)):
+        name = Path(source).name if id is None else id
+        source = load_shape_file(source, up=up)
+    else:
+        name = "shape" if id is None else id
+        if not isinstance(source, (Mesh, PointCloud)):
+            source = from_trimesh(source, name, up=up)
+    return make_shape(source, name, pipeline)
+
+
+def make_shape(
     source: Mesh | PointCloud,
     shape_id: str,
     pipeline: Pipeline = Pipeline(),
@@ -64,7 +117,7 @@ def prepare_shape(
     category: int = -1,
     split: str = "",
 ) -> Shape:
-    """Make one shape.
+    """Run the pipeline on one mesh or point cloud.
 
     Args:
         source: a cleaned mesh, which is scanned or sampled, or a point cloud with normals, which is taken as it is.

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from data_prep.mesh import Mesh
-from data_prep.pipeline import VERSION, Pipeline, prepare_shape
+from data_prep.pipeline import VERSION, Pipeline, make_shape
 from data_prep.point_cloud import PointCloud
 from pcrq.errors import InputError
 from pcrq.stores.shape_store import Shape, ShapeStore, ShapeStoreWriter
@@ -38,7 +38,7 @@ class ShapeRecipe:
         return {"preparation": VERSION, **asdict(self.pipeline)}
 
     def make(self, source: Mesh | PointCloud, id: str) -> dict[str, np.ndarray]:
-        shape = _with_labels(prepare_shape(source, id, self.pipeline), self.parts)
+        shape = _with_labels(make_shape(source, id, self.pipeline), self.parts)
         columns = {name: getattr(shape, name) for name in _COLUMNS if getattr(shape, name) is not None}
         return {"center": np.asarray(shape.center), "radius": np.asarray(shape.radius), **columns}
 

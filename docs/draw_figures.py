@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from data_prep.builtin_shapes import generate
-from data_prep.pipeline import prepare_shape
+from data_prep.pipeline import make_shape
 from projects.image.figures import figure_views
 from projects.image.sources import BuiltinImages
 from projects.point_cloud.view.figure import figure_quantized
@@ -17,7 +17,7 @@ PICTURES = (1, 9, 29)  # a ring, stripes, a spiral
 
 
 def main() -> None:
-    shapes = [replace(prepare_shape(generate(name, index), name), labels=None) for name, index in SHAPES.items()]
+    shapes = [replace(make_shape(generate(name, index), name), labels=None) for name, index in SHAPES.items()]
     figure_quantized(shapes, IMAGES / "quantized_shapes.png", bins=(60, 30, 30, 10))
     shrink(IMAGES / "quantized_shapes.png")
     source = BuiltinImages(size=224)

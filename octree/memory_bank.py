@@ -8,9 +8,10 @@ device ends a step with the same bank.
 from __future__ import annotations
 
 import torch
-import torch.distributed as distributed
 import torch.nn.functional as F
 from torch import nn
+
+from pcrq.ssl import gather
 
 MOMENTUM = 0.5
 _BLOCK = 128  # leaves of one shape that are compared with its patches at once
@@ -36,7 +37,7 @@ class ShapeMemory(nn.Module):
     @torch.no_grad()
     def update(self, feature: torch.Tensor, index: torch.Tensor) -> None:
         """Move the rows ``index`` (B,) towards the unit features (B, D), seen by any device in this step."""
-        feature, index = gather_from_devices(feature.detach()), gather_from_devices(index)
+        feature, index = gather(feature), gather(index)
         row, place = torch.unique(index, return_inverse=True)
         mean = feature.new_zeros(len(row), feature.shape[1]).index_add_(0, place, feature)
         self.memory[row] = _moved(self.memory[row], F.normalize(mean, dim=1))
@@ -85,24 +86,12 @@ class PatchMemory(nn.Module):
         _, patches, channels = self.memory.shape
         total = feature.new_zeros(len(index) * patches, channels)
         total.index_add_(0, batch_id * patches + patch, feature.detach())
-        total = gather_from_devices(total.view(len(index), patches, channels))
-        row, place = torch.unique(gather_from_devices(index), return_inverse=True)
+        total = gather(total.view(len(index), patches, channels))
+        row, place = torch.unique(gather(index), return_inverse=True)
         total = torch.zeros_like(total[: len(row)]).index_add_(0, place, total)
         seen = total.abs().sum(dim=2, keepdim=True) > 0
         old = self.memory[row]
         self.memory[row] = torch.where(seen, _moved(old, F.normalize(total, dim=2)), old)
-
-
-def gather_from_devices(tensor: torch.Tensor) -> torch.Tensor:
-    """Concatenate a tensor over all processes of the default group, in rank order; itself without a group.
-
-    All processes must hold tensors of one shape.
-    """
-    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
-        return tensor
-    parts = [torch.empty_like(tensor) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(parts, tensor.contiguous())
-    return torch.cat(parts)
 
 
 def _moved(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:

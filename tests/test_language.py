@@ -12,9 +12,9 @@ from projects.cli import HELP, build_parser
 ROOT = Path(__file__).parent.parent
 WORDS = re.compile(
     r"\b(arms?|rivals?|mend(s|ed|ing)?|lacks?|tells?|told|holds?|held(?![- ]out)|draw(s|n|ing)? (a|the|two) views?|"
-    r"to take away|written whole|whole files?|whole or not at all|of that call|the whole road|what ends it|the chance of the draw|"
-    r"resumed_run|refuse_another_run|fixed_choice|evaluation_mode|whole_batches|whole_file|take_over|"
-    r"Distortion|seed_everything|run_dir|ckpt_path)\b",
+    r"to take away|written whole|whole files?|whole or not at all|of that call|the whole road|what ends it|"
+    r"the chance of the draw|resumed_run|refuse_another_run|fixed_choice|evaluation_mode|whole_batches|whole_file|"
+    r"take_over|Distortion|seed_everything|run_dir|ckpt_path)\b",
     re.IGNORECASE,
 )
 # parts of furniture

@@ -384,12 +384,10 @@ def train_and_test(run: Run, model: pl.LightningModule, data: LabelledData, star
     Raises:
         InputError: the training stopped early.
     """
-    trainer = run.fit(
-        model,
-        data,
-        f"{len(data.train)} training shapes ({100 * data.ratio:g} % of the labels) and {len(data.test)} test shapes of "
-        f"{data.store.path}, {start.method}, {start.protocol}, {run.init.trainer.max_steps} steps",
-    )
+    network = start.protocol if start.protocol == start.method else f"{start.method}, {start.protocol}"
+    shapes = f"{len(data.train)} training shapes ({100 * data.ratio:g} % of the labels), {len(data.test)} test shapes"
+    steps = f"{run.init.trainer.max_steps} steps"
+    trainer = run.fit(model, data, f"{shapes} of {data.store.path}, {network}, {steps}")
     done, steps = trainer.global_step, trainer.max_steps
     if done < steps:
         raise InputError(f"stopped after {done} of {steps} steps, nothing is recorded; continue with --resume last")

@@ -31,7 +31,7 @@ from pcrq.evaluation.subsets import subset
 from pcrq.stores.shape_store import Shape, ShapeStore
 from projects.training.callbacks import KNNAccuracy, Throughput
 from projects.training.records import check_resume_config
-from projects.training.run import Program, Run
+from projects.training.run import Program, Run, make_run_folder
 from projects.training.sampling import step_generator, training_loader
 
 # --- options ---
@@ -106,7 +106,7 @@ class ShapeData(pl.LightningDataModule):
     """The shapes of one store.
 
     Args:
-        store: shape store with patches, written by 'pcrq prep'.
+        store: shape store with patches, written by 'pcrq prep'; "builtin" computes 250 shapes into --out first.
         split: "train", "val", "test" or "all"; "auto" means "train" if the store has splits, otherwise all.
         batch_size: shapes per process and step.
         workers: processes that read the store; 0 reads in the training process.
@@ -140,6 +140,22 @@ class ShapeData(pl.LightningDataModule):
     def transfer_batch_to_device(self, batch: PointBatch, device: torch.device, dataloader_idx: int) -> PointBatch:
         """Copy a batch to the device, asynchronously from pinned memory."""
         return batch.to(device, non_blocking=True)
+
+
+def builtin_store(folder: Path) -> Path:
+    """A store of ten built-in shapes of each of 25 categories in a folder; prepared unless it is there."""
+    from data_prep import builtin_shapes, prepare
+
+    make_run_folder(folder)
+    shapes = builtin_shapes
+    prepare(
+        shapes.builtin_items(10, None, 0),
+        folder / "builtin_shapes.h5",
+        classes=shapes.class_names(),
+        parts=shapes.part_names(),
+        source="built-in shapes",
+    )
+    return folder / "builtin_shapes.h5"
 
 
 class StoreSubset(Dataset[Shape]):
@@ -301,6 +317,8 @@ def add_options(parser: ArgumentParser) -> None:
 def pretrain(run: Run) -> None:
     """Pretrain by the options of a run."""
     options, knn = run.init, run.init.knn
+    if str(options.data.store) == "builtin":
+        options.data.store = builtin_store(run.out)
     data = ShapeData(**options.data, seed=run.seed)
     model = MIDPretraining(data, **options.model, seed=run.seed)
     weights = sum(weight.numel() for weight in model.network.parameters())

@@ -125,21 +125,19 @@ class Program:
         Returns:
             The exit status: 0, 2 for bad input, 130 after Ctrl-C.
         """
-        args = list(sys.argv[1:] if args is None else args)
 
-        def work() -> None:
-            if "--help" in args or "-h" in args:
+        def work(words: list[str]) -> None:
+            if {"--help", "-h"} & set(words):
                 print(self.help())
                 return
             parser = self.parser()
-            if "--help_all" in args:
+            if "--help_all" in words:
                 print(_format_help(parser))
                 return
-            words = resolve_configs(args, self.configs, "training")
-            options = parser.parse_args(words)
+            options = parser.parse_args(resolve_configs(words, self.configs, "training"))
             self.run(Run(self, parser, options))
 
-        return run_command(self.name, work, resume="--resume last continues from the last checkpoint")
+        return run_command(self.name, args, work, resume="--resume last continues from the last checkpoint")
 
 
 @dataclass(frozen=True)
@@ -172,14 +170,13 @@ class FunctionProgram:
 
     def main(self, args: Sequence[str] | None = None) -> int:
         """Run the command; returns the exit status: 0, 1 where runs failed, 2 for bad input, 130 after Ctrl-C."""
-        args = list(sys.argv[1:] if args is None else args)
 
-        def work() -> int:
-            if {"--help", "-h", "--help_all"} & set(args):
+        def work(words: list[str]) -> int:
+            if {"--help", "-h", "--help_all"} & set(words):
                 print(self.help())
                 return 0
             parser = self.parser()
-            options = parser.parse_args(resolve_configs(args, self.configs, self.kind))
+            options = parser.parse_args(resolve_configs(words, self.configs, self.kind))
             for name in ("config", "help_all", "sweep"):
                 options.pop(name, None)
             failures = self.function(**parser.instantiate(options).as_dict())
@@ -187,7 +184,7 @@ class FunctionProgram:
                 print_error(self.name, failure)
             return 1 if failures else 0
 
-        return run_command(self.name, work, resume="the same command continues where this one stopped")
+        return run_command(self.name, args, work, resume="the same command continues where this one stopped")
 
 
 class Run:
@@ -420,26 +417,31 @@ def _fail(name: str, message: str) -> NoReturn:
     sys.exit(2)
 
 
-def run_command(name: str, work: Callable[[], int | None], resume: str) -> int:
+def run_command(name: str, args: Sequence[str] | None, work: Callable[[list[str]], int | None], resume: str) -> int:
     """Run a command and turn errors of the user's input into one line.
 
     Args:
         name: words after ``pcrq``.
-        work: the command; returns its exit status, None for 0.
+        args: words of the command line; those of the process for None. ``--debug`` shows the traceback of an error.
+        work: the command, given the other words; returns its exit status, None for 0.
         resume: what to do after Ctrl-C.
 
     Returns:
         The exit status: that of ``work``, 2 for bad input, 130 after Ctrl-C.
     """
+    args = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in args
     try:
         with _quiet_libraries():
             os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # checkpoints are data, whoever loads them
-            return work() or 0
+            return work([word for word in args if word != "--debug"]) or 0
     except (InputError, MisconfigurationException) as error:
+        if debug:
+            raise
         print_error(name, str(error))
         return 2
     except ValueError as error:
-        if not isinstance(error.__cause__, InputError):  # what jsonargparse makes of the error of an optional argument
+        if debug or not isinstance(error.__cause__, InputError):  # what jsonargparse makes of an optional argument's
             raise
         print_error(name, str(error.__cause__))
         return 2

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from data_prep.bounding_sphere import bounding_sphere
 from data_prep.mesh import Mesh
 from data_prep.patches import cluster_patches
-from data_prep.pipeline import Pipeline, prepare_shape
+from data_prep.pipeline import Pipeline, make_shape
 from data_prep.point_cloud import PointCloud
 from data_prep.simplify import simplify
 from pcrq.errors import InputError
@@ -101,7 +101,7 @@ def box() -> Mesh:
 
 @pytest.mark.parametrize("method", ["scan", "sample"])
 def test_a_prepared_shape_is_normalised_and_can_be_put_back(box, method):
-    shape = prepare_shape(box, "box", Pipeline(method=method, resolution=64))
+    shape = make_shape(box, "box", Pipeline(method=method, resolution=64))
     assert np.linalg.norm(shape.points, axis=1).max() <= 1
     assert shape.points.dtype == np.float32 and set(shape.labels.tolist()) == {0, 1}
     np.testing.assert_allclose(np.linalg.norm(shape.normals, axis=1), 1, atol=1e-6)
@@ -114,7 +114,7 @@ def test_a_prepared_shape_is_normalised_and_can_be_put_back(box, method):
 
 def test_a_point_cloud_is_not_scanned(box):
     cloud = random_cloud(500, labels=3)
-    shape = prepare_shape(cloud, "cloud", Pipeline(grid=None, patches=0))
+    shape = make_shape(cloud, "cloud", Pipeline(grid=None, patches=0))
     np.testing.assert_allclose(shape.points * shape.radius + shape.center, cloud.points, atol=1e-6)
     np.testing.assert_array_equal(shape.labels, cloud.labels)
     assert shape.patches is None
@@ -130,7 +130,7 @@ def test_unusable_point_clouds_are_refused():
         (PointCloud(cloud.points[:0], cloud.normals[:0]), "no point"),
     ]:
         with pytest.raises(InputError, match=f"x: .*{reason}"):
-            prepare_shape(bad, "x")
+            make_shape(bad, "x")
 
 
 def test_options_out_of_range_are_refused():

@@ -43,7 +43,7 @@ from data_prep.safe_tar import plain_tar
 from pcrq.errors import InputError
 from pcrq.stores.sound_store import SoundStore
 from projects.cli import main
-from projects.report.table9 import TABLE_9
+from projects.report.tables import TABLES
 
 COMMANDS = {
     "nsynth": collect_nsynth,
@@ -226,7 +226,7 @@ def test_voxforge_with_the_published_list_is_the_task_of_the_paper(published, tm
         assert clips[f"{recording}/wav/{file}"] == (language, "valid" if split == "val" else split)
         assert store.classes[category] == language
     assert prep("voxforge", published / "voxforge", tmp_path / "s.h5") == 2  # another task under that name
-    assert "VF" in TABLE_9.columns and "VF by speaker" not in TABLE_9.columns
+    assert "VF" in TABLES["9"].columns and "VF by speaker" not in TABLES["9"].columns
 
 
 def test_clips_in_no_list_are_left_out_and_listed_ones_must_be_there(copy, tmp_path, caplog):

@@ -15,7 +15,7 @@ from killed_preparation import kill_preparation
 
 from data_prep import run
 from data_prep.mesh_loading import load_mesh
-from data_prep.pipeline import Pipeline, prepare_shape
+from data_prep.pipeline import Pipeline, make_shape
 from data_prep.point_cloud import PointCloud
 from data_prep.run import Item, prepare, prepare_store
 from data_prep.sound_recipe import SoundRecipe
@@ -61,7 +61,7 @@ def test_shapes_stand_in_the_order_of_the_items(items, prepare_quickly, tmp_path
     assert store.category.tolist() == [0, -1, 0, -1, 0]
     assert set(store.split) == {"train"} and store.parameters["resolution"] == 16
     for shape, item in zip(store, items, strict=True):
-        expected = prepare_shape(item.load(), item.id, QUICK)
+        expected = make_shape(item.load(), item.id, QUICK)
         np.testing.assert_array_equal(shape.points, expected.points)
         np.testing.assert_array_equal(shape.patches, expected.patches)
         np.testing.assert_allclose(shape.normals, expected.normals, atol=0.01)

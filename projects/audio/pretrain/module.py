@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pcrq.errors import InputError
-from pcrq.ssl.byol import BYOL
+from pcrq.ssl import BYOL
 from projects.audio import encoder_checkpoint
 from projects.audio.augmentation import Augmentation
 from projects.audio.log_mel import LogMel

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep.mesh_loading import MESH_FORMATS, load_mesh
-from data_prep.pipeline import Pipeline, prepare_shape
+from data_prep.pipeline import Pipeline, make_shape
 from data_prep.point_cloud import PointCloud
 from data_prep.point_cloud_loading import POINT_CLOUD_FORMATS, load_point_cloud
 from pcrq.errors import InputError
@@ -54,7 +54,7 @@ def _prepare(path: Path) -> Shape:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     is_mesh = _has_faces(path) if suffix == ".ply" else suffix in MESH_FORMATS
-    return prepare_shape(load_mesh(path) if is_mesh else _load_cloud(path), path.stem, Pipeline(patches=0))
+    return make_shape(load_mesh(path) if is_mesh else _load_cloud(path), path.stem, Pipeline(patches=0))
 
 
 def _load_cloud(path: Path) -> PointCloud:

@@ -132,11 +132,11 @@ def count_prepared(monkeypatch) -> list[str]:
     """The ids of the shapes that are prepared from now on, in this process."""
     from data_prep import shape_recipe as preparation
 
-    prepared, prepare_shape = [], preparation.prepare_shape
+    prepared, make_shape = [], preparation.make_shape
     monkeypatch.setattr(
         preparation,
-        "prepare_shape",
-        lambda mesh, name, *rest: prepared.append(name) or prepare_shape(mesh, name, *rest),
+        "make_shape",
+        lambda mesh, name, *rest: prepared.append(name) or make_shape(mesh, name, *rest),
     )
     return prepared
 

@@ -132,9 +132,9 @@ def test_the_papers_points_are_drawn_beside_its_own_data_only(folder, capsys, dr
     )
     assert main(["figure", "5", "results.json", "--save", "curve.png"]) == 0
     imagenet, other = capsys.readouterr().out.split("Figure 5, ")[1:]
-    assert "imagenet" in imagenet and "another one" not in imagenet
+    assert "imagenet" in imagenet and "differs" not in imagenet
     assert "60.0 (1)" in imagenet, "longer runs belong to table 2"
-    assert "This data is another one: compare where the peak lies" in other
+    assert "This data differs from the paper's: compare the position of the peak" in other
     labels = [{text.get_text() for text in axes.get_legend().get_texts()} for axes in drawn[0]]
     assert ["in the paper" in " ".join(names) for names in labels] == [True, False]
 

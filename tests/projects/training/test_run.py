@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from lightning.pytorch.loggers import CSVLogger
+from run_folder import assert_equal_ends
 
 from pcrq import InputError
 from projects.point_cloud.pretrain import PROGRAM, main
@@ -102,9 +103,7 @@ def test_the_options_of_a_run_are_kept_and_run_again(store_path, tmp_path):
     config = tmp_path / "a/logs/version_0/config.yaml"
     assert yaml.safe_load(config.read_text())["data"]["batch_size"] == 3
     assert main([f"--config={config}", f"--out={tmp_path / 'b'}"]) == 0
-    first, second = ((tmp_path / run / "logs/version_0/metrics.csv").read_text() for run in "ab")
-    without_time = [[line.split(",")[:6] for line in text.splitlines()] for text in (first, second)]
-    assert without_time[0] == without_time[1]
+    assert_equal_ends(tmp_path / "a", tmp_path / "b")
 
 
 def test_a_logger_of_ones_own_does_not_replace_the_csv(store_path, tmp_path):
@@ -120,3 +119,8 @@ def test_logging_is_as_before_after_a_command():
     before = list(logging.getLogger("projects").handlers)
     assert main(["--help"]) == 0
     assert logging.getLogger("projects").handlers == before
+
+
+def test_debug_shows_the_traceback_of_an_error(tmp_path):
+    with pytest.raises(InputError, match="nowhere"):
+        main(["--debug", f"--data.store={tmp_path / 'nowhere.h5'}", f"--out={tmp_path}"])
