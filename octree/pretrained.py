@@ -10,18 +10,21 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from octree.midnet import MIDNet, MIDNetConfig
+from octree.point_batch import collate
 from pcrq import __version__
 from pcrq.checkpoint import load_checkpoint, weights_digest
 from pcrq.errors import InputError
+from pcrq.stores.shape_store import Shape, ShapeStore
 
 FORMAT = "pcrq-midnet"
 VERSION = 1
@@ -251,3 +254,38 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
+
+
+@torch.no_grad()
+def embed(
+    network: MIDNet,
+    shapes: Sequence[Shape] | ShapeStore,
+    indices: Sequence[int] | np.ndarray | None = None,
+    *,
+    batch_size: int = 32,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> torch.Tensor:
+    """Embed shapes without augmentation, on the network's device, in evaluation mode.
+
+    Args:
+        network: the network; its mode is restored afterwards.
+        shapes: a list of shapes or a store.
+        indices: (S,) positions in ``shapes`` of the ones to embed; None for all.
+        batch_size: shapes per forward pass.
+        progress: wraps the iteration over batches, for example ``tqdm``.
+
+    Returns:
+        (S, 8·width) float32 features "fc1" on the CPU, in the order of ``indices``.
+    """
+    indices = range(len(shapes)) if indices is None else indices
+    device = next(network.parameters()).device
+    training = network.training
+    features = [torch.zeros(0, 8 * network.config.width)]
+    try:
+        network.eval()
+        for start in progress(range(0, len(indices), batch_size)):
+            batch = collate([shapes[int(index)] for index in indices[start : start + batch_size]])
+            features.append(network.embed(batch.to(device)).float().cpu())
+    finally:
+        network.train(training)
+    return torch.cat(features)

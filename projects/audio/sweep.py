@@ -14,7 +14,7 @@ from pcrq.stores.sound_store import SoundStore
 from projects.audio.encoder_checkpoint import UNTRAINED
 from projects.audio.linear_evaluation.evaluate import evaluate
 from projects.training.cli import read_configuration
-from projects.training.sweep import Cell, Encoder, check_sweep_config, check_file_names, check_values, run_encoders
+from projects.training.sweep import Cell, Encoder, check_file_names, check_sweep_config, check_values, run_encoders
 
 _log = logging.getLogger(__name__)
 

@@ -9,9 +9,8 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from octree.embedding import embed
 from octree.midnet import MIDNet
-from octree.pretrained import load_pretrained
+from octree.pretrained import embed, load_pretrained
 from pcrq.checkpoint import weights_digest
 from pcrq.evaluation.features import category_names, save_features
 from pcrq.stores.shape_store import ShapeStore

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pcrq.errors import InputError
 from projects.training.cli import read_configuration
-from projects.training.sweep import Cell, Encoder, check_sweep_config, check_file_names, check_values, run_encoders
+from projects.training.sweep import Cell, Encoder, check_file_names, check_sweep_config, check_values, run_encoders
 
 _log = logging.getLogger(__name__)
 

@@ -16,13 +16,24 @@ import torch
 import torch.nn.functional as F
 from jsonargparse import ArgumentParser
 
-from octree.midnet import MIDNetConfig
-from octree.point_batch import PointBatch
-from octree.shape_classifier import ShapeClassifier
-from pcrq.errors import InputError
-from pcrq.stores.shape_store import ShapeStore
-from projects.point_cloud import fine_tuning
-from projects.point_cloud.fine_tuning import Augmentation, LabelledData, Schedule, load_start, sgd
+from octree import MIDNetConfig, PointBatch, RandomAffine, ShapeClassifier
+from pcrq import InputError
+from pcrq.stores import ShapeStore
+from projects.point_cloud.fine_tuning import (
+    AUGMENTATION,
+    KEY,
+    LabelledData,
+    Schedule,
+    check_resume,
+    labelled_shapes,
+    load_start,
+    record,
+    save_resume_config,
+    set_max_steps,
+    sgd,
+    train_and_test,
+    training_config,
+)
 from projects.training.run import Program, Run
 from projects.training.sampling import step_generator
 
@@ -43,7 +54,7 @@ def classification_data(
         InputError: the store cannot be used.
     """
     shapes = ShapeStore(store)
-    train, test = (fine_tuning.labelled_shapes(shapes, split) for split in ("train", "test"))
+    train, test = (labelled_shapes(shapes, split) for split in ("train", "test"))
     return LabelledData(shapes, train, test, shapes.classes, ratio, batch_size, workers, seed)
 
 
@@ -75,8 +86,8 @@ class Classification(pl.LightningModule):
         pretrained: Path | None = None,
         method: str = "",
         network: MIDNetConfig | None = None,
-        augmentation: Augmentation = Augmentation(),
-        schedule: Schedule = Schedule(),
+        augmentation: RandomAffine = AUGMENTATION,
+        schedule: Schedule = Schedule(),  # noqa: B008 (frozen)
         head_only_below: float = 0.1,
         head_only_shift: float = 0.25,
         seed: int = 0,
@@ -90,13 +101,13 @@ class Classification(pl.LightningModule):
         self.augmentation = replace(augmentation, shift=head_only_shift) if self.head_only else augmentation
         self.network = ShapeClassifier(self.start.network, len(data.classes))
         if backbone is not None:
-            self.network.take_over(backbone)
+            self.network.load_backbone(backbone)
         self.network.backbone.requires_grad_(not self.head_only)
 
     def training_step(self, batch: PointBatch, batch_idx: int) -> torch.Tensor:
         """Cross entropy of an augmented batch."""
-        batch = self.augmentation.apply(batch, step_generator(self, self.seed))
-        logits = self._logits(batch)
+        batch = self.augmentation(batch, step_generator(self, self.seed))
+        logits = self.network(batch)
         loss = F.cross_entropy(logits, batch.category)
         correct = (logits.argmax(dim=1) == batch.category).float()
         self.log_dict({"loss": loss, "accuracy": correct.mean()}, prog_bar=True, batch_size=batch.batch_size)
@@ -104,15 +115,11 @@ class Classification(pl.LightningModule):
 
     def test_step(self, batch: PointBatch, batch_idx: int) -> None:
         """Accuracy on shapes without augmentation."""
-        correct = (self._logits(batch).argmax(dim=1) == batch.category).float()
+        correct = (self.network(batch).argmax(dim=1) == batch.category).float()
         options = {"on_step": False, "on_epoch": True, "sync_dist": True, "prog_bar": True}
         self.log("test_accuracy", correct.mean(), **options, batch_size=batch.batch_size)
 
     validation_step = test_step
-
-    def _logits(self, batch: PointBatch) -> torch.Tensor:
-        octree, _ = self.network.config.octree(batch)
-        return self.network(octree)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """SGD; the full learning rate for the new layer, or for the whole head where only that is trained."""
@@ -121,16 +128,16 @@ class Classification(pl.LightningModule):
 
     def config(self) -> dict[str, Any]:
         """What decides the result besides seed and labels; plain values."""
-        config = fine_tuning.training_config(self.start, self.augmentation, self.schedule, self.data, self.trainer)
+        config = training_config(self.start, self.augmentation, self.schedule, self.data, self.trainer)
         return {**config, "head_only": self.head_only}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resumed run must share."""
-        fine_tuning.save_resume_config(checkpoint, self.config(), self.data)
+        save_resume_config(checkpoint, self.config(), self.data)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to continue with other options."""
-        fine_tuning.check_resume(checkpoint, self.config(), self.data)
+        check_resume(checkpoint, self.config(), self.data)
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -142,12 +149,12 @@ def add_options(parser: ArgumentParser) -> None:
 def classify(run: Run) -> None:
     """Train, test and record by the options of a run."""
     options = run.init
-    fine_tuning.set_max_steps(run, options.model.schedule)
+    set_max_steps(run, options.model.schedule)
     data = classification_data(**options.data, seed=run.seed)
     model = Classification(data, **options.model, seed=run.seed)
-    found = fine_tuning.train_and_test(run, model, data, model.start)
+    found = train_and_test(run, model, data, model.start)
     metrics = {"accuracy": float(found["test_accuracy"])}
-    fine_tuning.record(run, data, model.start, "shape classification", model.config(), metrics)
+    record(run, data, model.start, "shape classification", model.config(), metrics)
 
 
 PROGRAM = Program(
@@ -157,7 +164,7 @@ PROGRAM = Program(
     out="runs/classify",
     add_options=add_options,
     run=classify,
-    checkpoint_key=fine_tuning.KEY,
+    checkpoint_key=KEY,
     defaults={"trainer.max_epochs": 1, "trainer.limit_val_batches": 0},
 )
 main = PROGRAM.main

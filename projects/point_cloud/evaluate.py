@@ -19,14 +19,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from octree.embedding import embed
-from octree.midnet import MIDNet
-from octree.pretrained import load_pretrained, pretraining_method
+from octree import MIDNet, embed, load_pretrained
+from octree.pretrained import pretraining_method
+from pcrq import InputError
 from pcrq.checkpoint import weights_digest
-from pcrq.errors import InputError
-from pcrq.evaluation.linear_probe import LabelledFeatures, logistic_probe, sgd_probe
-from pcrq.evaluation.subsets import label_subset
-from pcrq.stores.shape_store import ShapeStore
+from pcrq.evaluation import LabelledFeatures, label_subset, logistic_probe, sgd_probe
+from pcrq.stores import ShapeStore
 from projects.point_cloud.fine_tuning import Schedule, labelled_shapes
 from projects.training.device import choose_device
 from projects.training.records import Record, append_records, code_version, known_records

@@ -18,14 +18,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from octree.augmentation import Distortion, clip
-from octree.midnet import MIDNet, MIDNetConfig
-from octree.point_batch import PointBatch, collate
-from octree.pretrained import load_pretrained, pretraining_method
+from octree import MIDNet, MIDNetConfig, PointBatch, RandomAffine, collate, load_pretrained
+from octree.pretrained import pretraining_method
+from pcrq import InputError
 from pcrq.checkpoint import weights_digest
-from pcrq.errors import InputError
-from pcrq.evaluation.subsets import label_subset
-from pcrq.stores.shape_store import Shape, ShapeStore
+from pcrq.evaluation import label_subset
+from pcrq.stores import Shape, ShapeStore
 from projects.training.records import Record, append_records, check_resume_config, code_version, known_records
 from projects.training.run import Run
 from projects.training.sampling import training_loader
@@ -37,42 +35,8 @@ KEY = "fine_tuning"
 # --- options ---
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """Random rotation, shift and scaling of training shapes; see octree.augmentation.
-
-    Args:
-        angle: maximum rotation about the y axis, in degrees.
-        shift: maximum shift along every axis, as a fraction of the diameter.
-        scale: maximum deviation from 1 of the scale factor, which all axes share.
-
-    Raises:
-        InputError: a number is out of range.
-    """
-
-    angle: int = 5
-    shift: float = 0.125
-    scale: float = 0.25
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.angle <= 180 and 0 <= self.shift <= 1 and 0 <= self.scale < 1):
-            raise InputError(
-                f"model.augmentation: angle {self.angle}, shift {self.shift}, scale {self.scale}; "
-                "choose 0 to 180, 0 to 1, and 0 to below 1"
-            )
-
-    def apply(self, batch: PointBatch, generator: torch.Generator) -> PointBatch:
-        """Augment every shape of a batch and drop points that leave the cube."""
-        distortion = Distortion.sample(
-            batch.batch_size,
-            angle=self.angle,
-            shift=self.shift,
-            scale=self.scale,
-            uniform_scale=True,
-            device=batch.points.device,
-            generator=generator,
-        )
-        return clip(distortion(batch))
+AUGMENTATION = RandomAffine(angle=5, shift=0.125, scale=0.25, uniform_scale=True)
+"""O-CNN's augmentation of ModelNet40."""
 
 
 @dataclass(frozen=True)
@@ -186,9 +150,7 @@ class LabelledData(pl.LightningDataModule):
         """Batches of this process from the step at which the run stands; one epoch is the whole run."""
         shapes, trainer = _LabelledShapes(self.store, self.train, self.class_of_label), self.trainer
         batches = trainer.max_steps * trainer.accumulate_grad_batches
-        return training_loader(
-            shapes, self.batch_size, self.workers, self.seed, trainer, batches, collate_fn=collate
-        )
+        return training_loader(shapes, self.batch_size, self.workers, self.seed, trainer, batches, collate_fn=collate)
 
     def test_dataloader(self) -> DataLoader:
         """All test shapes, in every process."""
@@ -320,7 +282,7 @@ def sgd(network: nn.Module, new_layers: nn.Module, start: Start, schedule: Sched
 
 
 def training_config(
-    start: Start, augmentation: Augmentation, schedule: Schedule, data: LabelledData, trainer: pl.Trainer
+    start: Start, augmentation: RandomAffine, schedule: Schedule, data: LabelledData, trainer: pl.Trainer
 ) -> dict[str, Any]:
     """What decides the result besides seed and labels; plain values for the run record."""
     return {
@@ -350,7 +312,7 @@ def check_resume(checkpoint: Mapping[str, Any], config: Mapping[str, Any], data:
     """
     before = dict(checkpoint.get(KEY, {}))
     if "view" in before:  # the name in earlier versions
-        before["augmentation"] = before.pop("view")
+        before["augmentation"] = {**before.pop("view"), "uniform_scale": True}
     check_resume_config(data.trainer.ckpt_path, before, _resume_config(config, data))
 
 

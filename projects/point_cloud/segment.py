@@ -17,14 +17,24 @@ import torch
 import torch.nn.functional as F
 from jsonargparse import ArgumentParser
 
-from octree.midnet import MIDNetConfig
-from octree.part_iou import part_iou
-from octree.part_segmenter import PartSegmenter
-from octree.point_batch import PointBatch
-from pcrq.errors import InputError
-from pcrq.stores.shape_store import ShapeStore
-from projects.point_cloud import fine_tuning
-from projects.point_cloud.fine_tuning import Augmentation, LabelledData, Schedule, load_start, sgd
+from octree import MIDNetConfig, PartSegmenter, PointBatch, RandomAffine, part_iou
+from pcrq import InputError
+from pcrq.stores import ShapeStore
+from projects.point_cloud.fine_tuning import (
+    AUGMENTATION,
+    KEY,
+    LabelledData,
+    Schedule,
+    check_resume,
+    labelled_shapes,
+    load_start,
+    record,
+    save_resume_config,
+    set_max_steps,
+    sgd,
+    train_and_test,
+    training_config,
+)
 from projects.training.run import Program, Run
 from projects.training.sampling import step_generator
 
@@ -49,11 +59,9 @@ def segmentation_data(
     known = category_parts(shapes)
     if category not in known:
         raise InputError(f"{store}: no parts of a category {category!r}; available: {', '.join(known)}")
-    train = fine_tuning.labelled_shapes(shapes, "train", "val")
-    test = fine_tuning.labelled_shapes(shapes, "test")
-    train, test = (
-        indices[shapes.category[indices] == shapes.classes.index(category)] for indices in (train, test)
-    )
+    train = labelled_shapes(shapes, "train", "val")
+    test = labelled_shapes(shapes, "test")
+    train, test = (indices[shapes.category[indices] == shapes.classes.index(category)] for indices in (train, test))
     if len(train) == 0 or len(test) == 0:
         raise InputError(
             f"{store}: {len(train)} training and {len(test)} test shapes of category {category!r}; both are needed"
@@ -119,8 +127,8 @@ class Segmentation(pl.LightningModule):
         pretrained: Path | None = None,
         method: str = "",
         network: MIDNetConfig | None = None,
-        augmentation: Augmentation = Augmentation(),
-        schedule: Schedule = Schedule(),
+        augmentation: RandomAffine = AUGMENTATION,
+        schedule: Schedule = Schedule(),  # noqa: B008 (frozen)
         category_iterations: dict[str, int] = {},  # noqa: B006 (never changed)
         seed: int = 0,
     ):
@@ -129,13 +137,13 @@ class Segmentation(pl.LightningModule):
         self.data, self.augmentation, self.schedule, self.seed = data, augmentation, schedule, seed
         self.network = PartSegmenter(self.start.network, len(data.classes))
         if backbone is not None:
-            self.network.take_over(backbone)
+            self.network.load_backbone(backbone)
         self.network.backbone.requires_grad_(protocol != "lin")
 
     def training_step(self, batch: PointBatch, batch_idx: int) -> torch.Tensor:
         """Cross entropy over all points of an augmented batch."""
-        batch = self.augmentation.apply(batch, step_generator(self, self.seed))
-        logits = self._logits(batch)
+        batch = self.augmentation(batch, step_generator(self, self.seed))
+        logits = self.network(batch)
         loss = F.cross_entropy(logits, batch.labels)
         correct = (logits.argmax(dim=1) == batch.labels).float()
         self.log_dict({"loss": loss, "accuracy": correct.mean()}, prog_bar=True, batch_size=batch.batch_size)
@@ -143,7 +151,7 @@ class Segmentation(pl.LightningModule):
 
     def test_step(self, batch: PointBatch, batch_idx: int) -> None:
         """IoU of predicted and true parts, averaged over shapes without augmentation."""
-        predicted = self._logits(batch).argmax(dim=1)
+        predicted = self.network(batch).argmax(dim=1)
         iou = part_iou(predicted, batch.labels, batch.batch_id, batch.batch_size, len(self.data.classes))
         values = {
             "test_iou": iou.present.float().mean(),
@@ -154,25 +162,21 @@ class Segmentation(pl.LightningModule):
 
     validation_step = test_step
 
-    def _logits(self, batch: PointBatch) -> torch.Tensor:
-        octree, leaf_of_point = self.network.config.octree(batch)
-        return self.network(octree, batch.points, leaf_of_point)
-
     def configure_optimizers(self) -> dict[str, Any]:
         """SGD; the full learning rate for the head, whose hidden layer starts from the pretrained weights."""
         return sgd(self.network, self.network.head, self.start, self.schedule, self.trainer.max_steps)
 
     def config(self) -> dict[str, Any]:
         """What decides the result besides seed and labels; plain values."""
-        return fine_tuning.training_config(self.start, self.augmentation, self.schedule, self.data, self.trainer)
+        return training_config(self.start, self.augmentation, self.schedule, self.data, self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resumed run must share."""
-        fine_tuning.save_resume_config(checkpoint, self.config(), self.data)
+        save_resume_config(checkpoint, self.config(), self.data)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to continue with other options."""
-        fine_tuning.check_resume(checkpoint, self.config(), self.data)
+        check_resume(checkpoint, self.config(), self.data)
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -186,15 +190,15 @@ def segment(run: Run) -> None:
     options = run.init
     schedule, category = options.model.schedule, options.data.category
     iterations = options.model.category_iterations.get(category, schedule.iterations)
-    fine_tuning.set_max_steps(run, replace(schedule, iterations=iterations))
+    set_max_steps(run, replace(schedule, iterations=iterations))
     data = segmentation_data(**options.data, seed=run.seed)
     model = Segmentation(data, **options.model, seed=run.seed)
-    found = fine_tuning.train_and_test(run, model, data, model.start)
+    found = train_and_test(run, model, data, model.start)
     metrics = {
         "mIoU": float(found["test_iou"]),
         "mIoU, absent parts count 1": float(found["test_iou_all_parts"]),
     }
-    fine_tuning.record(run, data, model.start, "part segmentation", model.config(), metrics)
+    record(run, data, model.start, "part segmentation", model.config(), metrics)
 
 
 PROGRAM = Program(
@@ -204,7 +208,7 @@ PROGRAM = Program(
     out="runs/segment",
     add_options=add_options,
     run=segment,
-    checkpoint_key=fine_tuning.KEY,
+    checkpoint_key=KEY,
     defaults={"trainer.max_epochs": 1, "trainer.limit_val_batches": 0},
 )
 main = PROGRAM.main

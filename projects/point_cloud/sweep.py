@@ -10,10 +10,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from octree.pretrained import load_pretrained
+from octree import load_pretrained
+from pcrq import InputError
 from pcrq.checkpoint import weights_digest
-from pcrq.errors import InputError
-from pcrq.stores.shape_store import ShapeStore
+from pcrq.stores import ShapeStore
 from projects.point_cloud.segment import category_parts
 from projects.training.run import FunctionProgram, find_config, read_config
 from projects.training.sweep import Cell, check_sweep_config, check_values, print_commands, run_cells

@@ -19,10 +19,10 @@ VERSION = 3
 """Increases when older software can no longer read the file."""
 
 _RENAMED = {
-    "train_shapes": "train_samples",  # in version 1
-    "test_shapes": "test_samples",
-    "arm": "method",  # up to version 2
+    1: {"train_shapes": "train_samples", "test_shapes": "test_samples", "arm": "method"},
+    2: {"arm": "method"},
 }
+"""Fields of older versions by their names of today."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ def read_records(path: Path) -> list[Record]:
             raise ValueError(f"format {content['format']!r}")
         if content["version"] not in range(1, VERSION + 1):
             raise ValueError(f"version {content['version']!r}, not 1 to {VERSION}")
-        records = content["records"] if content["version"] == VERSION else map(_upgraded, content["records"])
-        return [_checked(Record(**record)) for record in records]
+        return [_checked(Record(**_upgraded(record, content["version"]))) for record in content["records"]]
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such results file") from error
     except OSError as error:
@@ -95,12 +94,16 @@ def read_records(path: Path) -> list[Record]:
         raise InputError(f"{path}: not a results file of pcrq ({error}); remove it and measure again") from error
 
 
-def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
-    """A record of an older version with the names of this one."""
-    record = {_RENAMED.get(name, name): value for name, value in record.items()}
-    config = {"augmentation" if name == "view" else name: value for name, value in record.get("config", {}).items()}
+def _upgraded(record: dict[str, Any], version: int) -> dict[str, Any]:
+    """A record of any version with the names of this one."""
+    if version == VERSION:
+        return record
+    record = {_RENAMED[version].get(name, name): value for name, value in record.items()}
+    config = dict(record.get("config", {}))
     if "pretraining" in config:
         config["pretraining"] = upgraded_pretraining(config["pretraining"])
+    if "view" in config:  # of fine-tuning
+        config["augmentation"] = {**config.pop("view"), "uniform_scale": True}
     return {**record, "config": config}
 
 
@@ -156,5 +159,5 @@ def check_resume_config(checkpoint: object, before: Mapping[str, Any], now: Mapp
     if different:
         raise InputError(
             f"{checkpoint}: trained with another {', '.join(different)}; resume with the same, or start anew in "
-            "another --out"
+            "another --run_dir"
         )

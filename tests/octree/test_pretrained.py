@@ -61,13 +61,13 @@ def refused(path) -> str:
 
 def test_every_form_gives_back_the_same_network(network, exported, batch, tmp_path):
     checkpoint = save_checkpoint(tmp_path / "last.ckpt", network)
-    expected = network.eval().embed(network.octree(batch)[0])
+    expected = network.eval().embed(batch)
     for path in (exported, str(exported), exported / "model.safetensors", checkpoint):
         loaded = octree.load_pretrained(path)
         assert same_weights(loaded, network)
         assert loaded.config == CONFIG and not loaded.training
         assert loaded.pretraining == PRETRAINING
-        assert torch.equal(loaded.embed(loaded.octree(batch)[0]), expected)
+        assert torch.equal(loaded.embed(batch), expected)
 
 
 def test_what_is_not_known_about_the_pretraining_is_empty(network, tmp_path):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from octree.embedding import embed
 from octree.midnet import MIDNet, MIDNetConfig
+from octree.pretrained import embed
 from pcrq import InputError
 from pcrq.evaluation.knn import knn_accuracy
 from pcrq.evaluation.linear_probe import LabelledFeatures, logistic_probe, sgd_probe

@@ -10,9 +10,8 @@ import trimesh
 from matplotlib.image import imread
 
 import octree
-from octree.embedding import embed
 from octree.midnet import MIDNet, MIDNetConfig
-from octree.pretrained import save_pretrained
+from octree.pretrained import embed, save_pretrained
 from pcrq.stores.shape_store import ShapeStore, ShapeStoreWriter
 from projects.cli import main
 from projects.point_cloud.embed import picture

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from projects.point_cloud.classify.cli import main
+from projects.point_cloud.classify.module import Classification
+from projects.point_cloud.labelled_data import ClassificationData
 from refusals import assert_refused
 from run_folder import assert_equal_ends, saved
 from sklearn.metrics import accuracy_score
@@ -15,9 +18,6 @@ from sklearn.metrics import accuracy_score
 from octree.pretrained import load_pretrained
 from pcrq.evaluation.linear_probe import LabelledFeatures, sgd_probe
 from pcrq.stores.shape_store import Shape, ShapeStore, ShapeStoreWriter
-from projects.point_cloud.classify.cli import main
-from projects.point_cloud.classify.module import Classification
-from projects.point_cloud.labelled_data import ClassificationData
 from projects.training.records import read_records
 
 NETWORK = "--model.network={depth: 4, full_depth: 1, width: 16, blocks: 1, nempty: true}"
@@ -155,7 +155,7 @@ def test_a_linear_layer_on_features_equals_the_probe(parts_path, pretrained_path
     assert (few.config["steps"], all_labels.config["steps"]) == (40, 200)
     assert (few.method, few.protocol, few.seed) == ("MID + quantization", "lin", 3)
 
-    from octree.embedding import embed
+    from octree.pretrained import embed
 
     store, network = ShapeStore(parts_path), load_pretrained(pretrained_path)
     train, test = (
@@ -224,6 +224,7 @@ def test_the_configuration_of_the_paper_holds_its_values_and_runs(parts_path, tm
 
 def test_steps_follow_the_published_schedules():
     from projects.point_cloud.classify.lin import LINEAR_SCHEDULE
+
     from projects.point_cloud.fine_tuning import Schedule
 
     ratios = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]  # of O-CNN's run_cls_cmd.py, with its multiples

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from projects.point_cloud.labelled_data import SegmentationData
+from projects.point_cloud.segment.cli import main
+from projects.point_cloud.segment.module import Segmentation
 from sklearn.metrics import jaccard_score
 
 from octree.pretrained import load_pretrained
 from pcrq.stores.shape_store import ShapeStore, ShapeStoreWriter
-from projects.point_cloud.labelled_data import SegmentationData
-from projects.point_cloud.segment.cli import main
-from projects.point_cloud.segment.module import Segmentation
 from projects.training.records import read_records
 
 NETWORK = "--model.network={depth: 4, full_depth: 1, width: 16, blocks: 1, nempty: true}"

@@ -12,12 +12,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
+from projects.point_cloud.classify.cli import main as classify
+from projects.point_cloud.segment.cli import main as segment
 
 from octree.midnet import MIDNet, MIDNetConfig
 from octree.pretrained import describe
 from pcrq.stores.shape_store import ShapeStoreWriter
-from projects.point_cloud.classify.cli import main as classify
-from projects.point_cloud.segment.cli import main as segment
 from projects.training import sweep
 from projects.training import sweep as sweep_cell
 from projects.training.records import read_records
