@@ -545,7 +545,8 @@ def read_config(path: Path, kind: str | None = None) -> dict[str, Any]:
         raise InputError(f"config {path}: not a mapping of options; see the folders projects/*/configs for examples")
     found = next((name for name, keys in _KINDS.items() if keys & set(values)), kind)
     if kind is not None and found != kind:
-        raise InputError(f"config {path}: a config of a {found}, not of a {kind}")
+        kinds = {name: f"an {name}" if name == "evaluation" else f"a {name}" for name in _KINDS}
+        raise InputError(f"config {path}: a config of {kinds[found]}, not of {kinds[kind]}")
     return values
 
 
