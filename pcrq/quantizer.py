@@ -30,7 +30,7 @@ class Quantizer:
     Args:
         edges: (..., bins-1) boundaries between the bins, ascending; float64 for float64 data, else float32.
         values: (..., bins) reproduction values, ascending, in the type of the data.
-        channel_dims: the dims of the data that ``...`` stands for, ascending.
+        channel_dims: the dims of the data that correspond to ``...``, ascending.
 
     Example:
         >>> images = torch.rand(4, 3, 32, 32)
