@@ -160,7 +160,7 @@ def _build(architecture: object, weights: dict[str, torch.Tensor], config_path: 
             f"{config_path}: the architecture does not fit this MID-Net ({error}); update pcrq or pretrain again"
         ) from error
     check_weights(
-        weights_path, "the MID-Net that is described with them", network.state_dict(), weights, "export or pretrain again"
+        weights_path, "the MID-Net that is described there", network.state_dict(), weights, "export or pretrain again"
     )
     network.load_state_dict(weights)
     return network.eval()
