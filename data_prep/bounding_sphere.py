@@ -1,4 +1,4 @@
-"""The smallest ball around points, by which every shape is normalised."""
+"""The smallest sphere around points, by which every shape is normalized."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _TOLERANCE = 1e-9  # relative; far below the float32 in which points are stored
 
 
 def bounding_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """The smallest ball that contains all points.
+    """The smallest sphere that contains all points.
 
-    Starts from the two ends of the widest axis. As long as a point lies outside, the farthest one joins the support
-    and the ball of the support, at most five points, is solved exactly. The radius grows each time, so it ends.
+    Starts from the two ends of the widest axis. While a point lies outside, the farthest one joins the support, and
+    the sphere of the support, at most five points, is solved exactly. The radius grows each time, so this terminates.
 
     Args:
         points: (N, 3) float, N > 0.
@@ -30,12 +30,12 @@ def bounding_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
         farthest = distances.argmax()
         if distances[farthest] <= radius * (1 + _TOLERANCE):
             break
-        support, center, radius = _ball_of_few(np.concatenate([support, points[farthest : farthest + 1]]))
+        support, center, radius = _sphere_of_few(np.concatenate([support, points[farthest : farthest + 1]]))
     return center, float(np.linalg.norm(points - center, axis=1).max())
 
 
-def _ball_of_few(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """The smallest ball of at most five points, and those of them on which it rests."""
+def _sphere_of_few(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """The smallest sphere of at most five points, and the subset of them that determines it."""
     best = None
     for count in range(2, min(4, len(points)) + 1):
         for chosen in combinations(range(len(points)), count):
@@ -45,14 +45,14 @@ def _ball_of_few(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
             reach = np.linalg.norm(points - center, axis=1).max()
             if reach <= radius * (1 + _TOLERANCE) and (best is None or radius < best[2]):
                 best = support, center, radius
-    if best is None:  # rounding left every candidate short: keep all points around their middle
+    if best is None:  # rounding made every candidate too small: keep all points around their middle
         center = (points.min(0) + points.max(0)) / 2
         best = points[:4], center, np.linalg.norm(points - center, axis=1).max()
     return best
 
 
 def _circumcenter(points: np.ndarray) -> np.ndarray:
-    """The point equally far from all points and in their plane, line or space."""
+    """The point at equal distance from all points and in their plane, line or space."""
     edges = points[1:] - points[0]
     weights = np.linalg.lstsq(edges @ edges.T, (edges**2).sum(1) / 2, rcond=None)[0]
     return points[0] + weights @ edges

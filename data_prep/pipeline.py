@@ -1,45 +1,43 @@
-"""From one mesh or point cloud to one shape of the store, as MID-Net does: scan, normalise, simplify, cluster."""
+"""From one mesh or point cloud to one shape of a store, as MID-Net does: scan, normalize, simplify, cluster."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from data_prep.bounding_sphere import bounding_sphere
-from data_prep.mesh import Mesh
-from data_prep.mesh_loading import Axis, from_trimesh
-from data_prep.patches import cluster_patches
-from data_prep.point_cloud import PointCloud
-from data_prep.sampling import sample
-from data_prep.scan import scan
-from data_prep.shape_file import load_shape_file
-from data_prep.simplify import simplify
+from data_prep.mesh import MESH_FORMATS, Axis, Mesh, from_trimesh, load_mesh
+from data_prep.point_cloud import POINT_CLOUD_FORMATS, PointCloud, load_point_cloud
+from data_prep.sampling import sample, scan
 from pcrq.errors import InputError
 from pcrq.stores.shape_store import Shape
 
 if TYPE_CHECKING:
     import trimesh
 
-VERSION = 1
-"""Goes up when the same input gives another shape, so that nothing made before is taken for up to date."""
+SHAPE_VERSION = 1
+"""Increases when the same input gives another shape, so that shapes prepared before are prepared again."""
 _MARGIN = 1 + 1e-6  # points rounded to float32 stay inside the unit ball
+# A mean of unit normals shorter than this is the rest of opposite normals, and has no meaningful direction.
+_CANCELLED = 1e-4
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """How shapes are made; the defaults are the paper's.
+    """Settings of the preparation of a shape; the defaults are the paper's.
 
     Args:
-        method: "scan" casts rays from 14 directions, "sample" draws points evenly over the surface.
-        resolution: rays along each side of a view of the scanner; 128 means 128×128 rays a view.
-        points: points drawn on a surface by "sample".
+        method: "scan" casts rays from 14 directions, "sample" distributes points evenly over the surface.
+        resolution: rays along each side of a view of the scanner; 128 means 128×128 rays per view.
+        points: number of points for "sample".
         grid: cells along each axis of [-1, 1]³ in which points are averaged; None keeps every point.
-        patches: clusters of a shape, at most 256; 0 makes none.
-        seed: the randomness of "sample" and of the clustering; every shape draws its own stream from it.
+        patches: number of clusters of a shape, at most 256; 0 omits them.
+        seed: random seed of "sample" and of the clustering; every shape gets its own seeds from it and its id.
 
     Raises:
         InputError: a value is out of its range.
@@ -80,7 +78,7 @@ def prepare_shape(
             :func:`load_point_cloud`.
         id: name of the shape. Its random numbers depend on it: for the points of a store, pass the id in that store
             (the path below the prepared folder). Default: the file name of a path, otherwise "shape".
-        up: axis of ``source`` that points upward; y in the result. Point clouds are not rotated.
+        up: axis of ``source`` that points upward; y in the result. Point clouds, and a :class:`Mesh`, are not rotated.
         method: "scan" (rays from 14 directions, as in the paper) or "sample" (points distributed evenly by area).
         points: number of points for ``method="sample"``, before they are averaged on the 64³ grid.
         patches: number of clusters in [0, 256]; 0 omits patches.
@@ -120,18 +118,17 @@ def make_shape(
     """Run the pipeline on one mesh or point cloud.
 
     Args:
-        source: a cleaned mesh, which is scanned or sampled, or a point cloud with normals, which is taken as it is.
-        shape_id: name of the shape; its random stream depends on it.
-        pipeline: how.
+        source: a cleaned mesh, which is scanned or sampled, or a point cloud with normals, whose points are kept.
+        shape_id: name of the shape; its random numbers depend on it.
+        pipeline: the settings.
         category, split: passed on to the shape.
 
     Returns:
-        Points in the unit ball (of their bounding sphere), unit normals, labels where ``source`` has them, and
-        patches unless the pipeline makes none.
+        Points in the unit ball (of their bounding sphere), unit normals, labels if ``source`` has them, and patches
+        unless ``pipeline.patches`` is 0.
 
     Raises:
-        InputError: the point cloud lacks normals, holds values that are not finite or has no extent, or no ray
-            hits the mesh.
+        InputError: the point cloud has no normals, values that are not finite, or no extent, or no ray hits the mesh.
     """
     seeds = _seeds(pipeline.seed, shape_id)
     if isinstance(source, PointCloud):
@@ -139,7 +136,7 @@ def make_shape(
     elif pipeline.method == "scan":
         cloud = scan(source, pipeline.resolution).as_cloud(source)
         if len(cloud.points) == 0:
-            raise InputError(f"{shape_id}: no ray of the scanner hits it; it is thinner than the rays are apart")
+            raise InputError(f"{shape_id}: no ray of the scanner hits it; it is thinner than the distance between rays")
     else:
         cloud = sample(source, pipeline.points, seeds[0]).as_cloud(source)
     center, radius = bounding_sphere(cloud.points)
@@ -163,8 +160,95 @@ def make_shape(
     )
 
 
+def load_shape_file(path: str | Path, *, up: Axis = "y") -> Mesh | PointCloud:
+    """Read a mesh or point-cloud file; a ply file is a mesh if it has faces.
+
+    Args:
+        path: a file of one of MESH_FORMATS or POINT_CLOUD_FORMATS.
+        up: axis of a mesh file that points upward; point clouds are not rotated.
+
+    Raises:
+        InputError: the file is missing, of another format, damaged or empty.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in MESH_FORMATS + POINT_CLOUD_FORMATS:
+        known = " ".join(dict.fromkeys(MESH_FORMATS + POINT_CLOUD_FORMATS))
+        raise InputError(f"{path}: {suffix or 'a file without suffix'} is not one of {known}")
+    if suffix in POINT_CLOUD_FORMATS and not (suffix == ".ply" and _has_faces(path)):
+        return load_point_cloud(path)
+    return load_mesh(path, up=up)
+
+
+def simplify(cloud: PointCloud, grid: int = 64) -> PointCloud:
+    """Average points and normals per cell of a grid over [-1, 1]³.
+
+    Args:
+        cloud: N points in [-1, 1]³ with unit normals.
+        grid: cells along each axis.
+
+    Returns:
+        One point per occupied cell, in the order of the cells (x slowest): mean of the points; mean of the normals
+        at unit length, or, if they cancel out (the two sides of a sheet), the normal of the cell's first point; the
+        label that most points have, the smallest of equally frequent ones.
+    """
+    cell = ((cloud.points + 1) * (grid / 2)).astype(np.int64).clip(0, grid - 1)
+    keys = (cell[:, 0] * grid + cell[:, 1]) * grid + cell[:, 2]
+    _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+    points = _means(cloud.points, which)
+    normals = None
+    if cloud.normals is not None:
+        normals = _means(cloud.normals, which)
+        length = np.linalg.norm(normals, axis=1)
+        cancelled = length < _CANCELLED
+        normals[cancelled] = cloud.normals[first[cancelled]]
+        normals /= np.where(cancelled, 1, length)[:, None]
+    labels = None if cloud.labels is None else _majorities(np.asarray(cloud.labels), which)
+    return PointCloud(points, normals, labels)
+
+
+def cluster_patches(points: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Cluster points by position with k-means (one k-means++ initialization), for MID-Net's point loss.
+
+    Uses one thread, so that neither result nor speed depends on the number of shapes prepared at the same time.
+
+    Args:
+        points: (N, 3) coordinates.
+        count: number of clusters, at most 256; fewer if there are fewer distinct points.
+        seed: in [0, 2³²).
+
+    Returns:
+        (N,) uint8 patch of every point.
+    """
+    from sklearn.cluster import KMeans  # heavy
+
+    points = np.ascontiguousarray(points, np.float32)
+    if len(points) < 4 * count:  # only then can duplicates leave fewer distinct points than clusters
+        count = min(count, len(np.unique(points, axis=0)))
+    with _thread_pools().limit(limits=1):
+        return KMeans(count, n_init=1, random_state=seed).fit_predict(points).astype(np.uint8)
+
+
+@cache
+def _thread_pools():
+    """The numerical libraries of this process; finding them takes longer than a clustering."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def _has_faces(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            header = file.read(65536).split(b"end_header")[0]
+    except OSError:
+        return True  # the loader raises the error
+    counts = [line.split() for line in header.splitlines() if line.startswith(b"element face")]
+    return any(words[2:] and words[2] != b"0" for words in counts)
+
+
 def _checked(cloud: PointCloud, name: str) -> PointCloud:
-    """A point cloud from outside as float64 with unit normals; points with a normal of length zero are left out."""
+    """The point cloud as float64 with unit normals, without points whose normal has length zero."""
     if cloud.normals is None:
         raise InputError(f"{name}: a point cloud without normals; the network needs them")
     points, normals = np.asarray(cloud.points, np.float64), np.asarray(cloud.normals, np.float64)
@@ -179,6 +263,20 @@ def _checked(cloud: PointCloud, name: str) -> PointCloud:
 
 
 def _seeds(seed: int, shape_id: str) -> tuple[int, int]:
-    """Two numbers in [0, 2³²) that depend on nothing but the seed and the name."""
+    """Two numbers in [0, 2³²) that depend only on the seed and the id."""
     digest = hashlib.sha256(f"{seed}:{shape_id}".encode()).digest()
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")
+
+
+def _means(values: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """(groups, 3) mean of the rows of every group."""
+    sums = np.stack([np.bincount(which, column) for column in values.T], axis=1)
+    return sums / np.bincount(which)[:, None]
+
+
+def _majorities(labels: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """The most frequent label of every group."""
+    pairs, votes = np.unique(np.stack([which, labels], axis=1), axis=0, return_counts=True)
+    order = np.lexsort((pairs[:, 1], -votes, pairs[:, 0]))
+    _, winner = np.unique(pairs[order, 0], return_index=True)
+    return pairs[order[winner], 1]

@@ -1,7 +1,7 @@
-"""The preparation run: many meshes, point clouds or sounds in, one store of shapes or of sounds out.
+"""The preparation run: from many meshes, point clouds or sounds to one store of shapes or sounds.
 
-Parallel through joblib, resumable after a kill, and never stopped by a bad file. What is particular to shapes or to
-sounds is in a :class:`~data_prep.recipe.Recipe`.
+It is parallel (joblib), resumable after a kill, and not stopped by files that cannot be used. The differences between
+shapes and sounds are in :mod:`data_prep.recipes`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_prep.pipeline import Pipeline
-from data_prep.recipe import Recipe
-from data_prep.shape_recipe import ShapeRecipe
+from data_prep.recipes import Recipe, ShapeRecipe
 from data_prep.working_folder import WorkingFolder
 from pcrq.errors import InputError
 from pcrq.stores.store_file import SPLITS
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SAMPLE = 300  # finished entries, from which the room for all of them is estimated
+_SAMPLE = 300  # number of finished entries from which the disk space for all of them is estimated
 
 
 @dataclass(frozen=True)
@@ -46,15 +45,16 @@ class Item:
 
     Args:
         id: name of the item in its source, unique in a run.
-        load: makes the shape or sound when called without arguments in a worker process; it must pickle, so use
-            ``functools.partial`` of a module-level function. A mesh, which must be clean (see ``mesh_cleaning``), is
-            scanned; a point cloud with normals is taken as it is; the samples of a sound are (N,) floats in [-1, 1] at
-            16 kHz. It raises :class:`~pcrq.errors.InputError` for what cannot be used.
-        category: name of the category, one of the run's ``classes``, or "" where it is unknown.
+        load: makes the shape or sound when called without arguments in a worker process. It must be picklable, so use
+            ``functools.partial`` of a module-level function. It returns a mesh, which must be clean (see
+            :func:`data_prep.mesh.clean`) and is scanned; a point cloud with normals, whose points are kept; or the
+            samples of a sound, (N,) floats in [-1, 1] at 16 kHz. It raises :class:`~pcrq.errors.InputError` for a
+            source that cannot be used.
+        category: name of the category, one of the ``classes`` of the run, or "" if it is unknown.
         split: "train", "val", "test" or "".
-        stamp: anything that changes when the source of the item changes, such as the checksum, or size and
-            time, of a file or the version of a generator; a finished item with another stamp is made anew.
-        fold: of a sound, its part in a cross-validation, -1 for none; shape stores do not keep it.
+        stamp: changes when the source of the item changes: the checksum, or size and modification time, of a file, or
+            the version of a generator. A finished item with another stamp is prepared again.
+        fold: of a sound, its part in a cross-validation, -1 for none; ignored for shapes.
     """
 
     id: str
@@ -67,11 +67,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An item that is not in the store.
+    """An item that could not be used and is not in the store.
 
     Args:
-        id: the item's id.
-        reason: why, in one line.
+        id: id of the item.
+        reason: the reason, in one line.
     """
 
     id: str
@@ -80,7 +80,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a preparation run did.
+    """Result of a preparation run.
 
     Args:
         store: the finished store.
@@ -88,10 +88,10 @@ class Summary:
         values: points or samples in the store.
         store_bytes: size of the store in bytes.
         refused: the items that could not be used, in the order of the items.
-        refused_list: where they are listed (CSV, columns file and reason); None where nothing was refused.
-        prepared: items prepared or refused by this run; the others were finished before.
+        refused_list: CSV file that lists them (columns file and reason); None if there are none.
+        prepared: number of items prepared or refused by this run; the others were finished before.
         seconds: duration of this run.
-        up_to_date: True where the store was there already, made from the same items in the same way.
+        up_to_date: True if the store existed already, made from the same items with the same settings.
     """
 
     store: Path
@@ -116,14 +116,14 @@ def prepare(
     source: str = "",
     force: bool = False,
 ) -> Summary:
-    """Prepare every item and write the shape store ``out``: :func:`prepare_store` as a pipeline makes shapes.
+    """Prepare shapes and write the shape store ``out``; :func:`prepare_store` with a :class:`ShapeRecipe`.
 
     Args:
-        items: the shapes; their ids are unique.
-        out: the store to write, its name ending in ".h5".
-        classes: names of the categories, every item's among them.
-        parts: names of the parts where the meshes or point clouds carry labels; None drops labels.
-        pipeline: how shapes are made.
+        items: the shapes, with unique ids.
+        out: the store to write; its name ends in ".h5".
+        classes: names of all categories of the items.
+        parts: names of the parts if the meshes or point clouds have labels; None drops labels.
+        pipeline: settings of the preparation.
         jobs, source, force: as for :func:`prepare_store`.
 
     Returns, Raises:
@@ -143,28 +143,28 @@ def prepare_store(
     source: str = "",
     force: bool = False,
 ) -> Summary:
-    """Prepare every item and write the store ``out``, entries in the order of the items.
+    """Prepare every item and write the store ``out``, with entries in the order of the items.
 
-    Finished items wait in the folder ``OUT.prep`` until the store is assembled, so the same call goes on after
-    an interruption and ends with the identical file. Items that cannot be used, also those that crash their
-    process twice, are listed in ``OUT.refused.csv`` and do not stop the others.
+    Finished items are kept in the folder ``OUT.prep`` until the store is written. The same call therefore resumes after
+    an interruption, and the resulting file is identical. Items that cannot be used, including those that crash their
+    process twice, are listed in ``OUT.refused.csv`` and do not stop the run.
 
     Args:
-        items: the shapes or sounds; their ids are unique.
-        out: the store to write, its name ending in ".h5".
-        recipe: how entries are made, ``ShapeRecipe(...)`` or ``SoundRecipe()``.
-        classes: names of the categories, every item's among them.
-        jobs: worker processes; None takes all cores, or the cluster of an active :func:`scheduler.connected`. 1
-            works in this process, which a crash in a native library then ends.
-        source: where the items come from, in words; recorded in the store.
-        force: replace a store at ``out`` that was made from other items or in another way.
+        items: the shapes or sounds, with unique ids.
+        out: the store to write; its name ends in ".h5".
+        recipe: ``ShapeRecipe(...)`` or ``SoundRecipe()``.
+        classes: names of all categories of the items.
+        jobs: number of worker processes; default: all cores, or the cluster of an active
+            :func:`~data_prep.scheduler.connected`. 1 uses this process, which a crash in a native library would end.
+        source: description of the source of the items, recorded in the store.
+        force: replace a store at ``out`` that was made from other items or with other settings.
 
     Returns:
-        What was done. A store at ``out`` that holds the same items made in the same way is left as it is.
+        The result. A store at ``out`` with the same items and settings is not written again.
 
     Raises:
         InputError: there are no items or none can be used, an item contradicts ``classes`` or another item, ``out``
-            cannot be written or holds something else, the disk is full, or another run is writing ``out``.
+            cannot be written or is another store, the disk is full, or another run is writing ``out``.
     """
     started, out = time.perf_counter(), Path(out)
     _check(items, out, classes, jobs, recipe)
@@ -189,7 +189,7 @@ def prepare_store(
                 f"{source or out}: none of the {len(items)} {recipe.kind}s can be used; the reasons are in "
                 f"{_refused_list(out)}, the first is: {refused[0].id}: {refused[0].reason}"
             )
-        work.require_room_for_store(recipe.share)
+        work.require_space_for_store(recipe.share)
         with recipe.writer(out, classes=classes, source=source, parameters=parameters) as writer:
             for key, item in keyed.items():
                 if reasons[key] is None:
@@ -201,34 +201,34 @@ def prepare_store(
 
 
 def _described(item: Item) -> list:
-    """What of an item decides on a store; the fold only where there is one, as stores had none at first."""
+    """The fields of an item that a store depends on; the fold only if there is one, as the first stores had none."""
     return [item.id, item.category, item.split, item.stamp] + ([] if item.fold == -1 else [item.fold])
 
 
 def check_target(out: Path, kind: str) -> None:
-    """Raise unless ``out`` can name a store; also for those who have much to do before they call :func:`prepare_store`.
+    """Raise unless a store can be written to ``out``, for a check before other work.
 
     Args:
         out: the store to write.
-        kind: what it holds, "shape" or "sound".
+        kind: "shape" or "sound".
 
     Raises:
-        InputError: the name does not end in ".h5", is that of a folder, or its folder is missing.
+        InputError: the name does not end in ".h5", is that of a folder, or its parent folder is missing.
     """
     if out.suffix.lower() != ".h5":
-        raise InputError(f"{out}: the name of a {kind} store ends in .h5")
+        raise InputError(f"{out}: the name of a {kind} store must end in .h5")
     if not out.parent.is_dir():
         raise InputError(f"{out}: the folder {out.parent} does not exist; create it first")
     if out.is_dir():
-        raise InputError(f"{out}: a folder; name the file to write")
+        raise InputError(f"{out}: is a folder; pass the file to write")
 
 
 def _check(items: Sequence[Item], out: Path, classes: Sequence[str], jobs: int | None, recipe: Recipe) -> None:
     if not items:
-        raise InputError(f"{out}: there is nothing to prepare")
+        raise InputError(f"{out}: there are no items to prepare")
     check_target(out, recipe.kind)
     if jobs is not None and jobs < 1:
-        raise InputError(f"jobs {jobs}: at least one worker is needed")
+        raise InputError(f"jobs={jobs}: at least one worker is needed")
     ids, known = set(), {"", *classes}
     for item in items:
         if item.id in ids:
@@ -245,7 +245,7 @@ def _digest(*values) -> str:
 
 
 def _is_up_to_date(out: Path, parameters: dict, recipe: Recipe, force: bool) -> bool:
-    """Whether ``out`` need not be made; raises where it is there and must not be replaced."""
+    """Whether ``out`` exists with the same content; raises if it exists and must not be replaced."""
     if force or not out.exists():
         return False
     try:
@@ -263,13 +263,13 @@ def _is_up_to_date(out: Path, parameters: dict, recipe: Recipe, force: bool) -> 
 
 
 def _remove_leftovers(out: Path) -> None:
-    """Half-written stores of runs that were killed while assembling."""
+    """Remove incomplete stores of killed runs."""
     for leftover in out.parent.glob(f".{out.name}.*.writing"):
         leftover.unlink(missing_ok=True)
 
 
 def _prepare_missing(keyed: dict[str, Item], work: WorkingFolder, recipe: Recipe, jobs: int | None) -> int:
-    """Prepare or refuse every item that is not finished yet; returns how many those were."""
+    """Prepare or refuse every item that is not finished; returns their number."""
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
     from tqdm import tqdm
@@ -277,12 +277,12 @@ def _prepare_missing(keyed: dict[str, Item], work: WorkingFolder, recipe: Recipe
     kinds = f"{recipe.kind}s"
     stale = work.discard_others(set(keyed))
     if stale:
-        log.info("%d %s left by an interrupted run have other options or changed sources; made anew", stale, kinds)
+        log.info("%d %s of an interrupted run have other options or sources; they are prepared again", stale, kinds)
     finished = work.finished()
     if finished:
-        log.info("%d of %d %s are finished already; going on with the others", len(finished), len(keyed), kinds)
+        log.info("%d of %d %s are finished already; continuing with the others", len(finished), len(keyed), kinds)
     if jobs is None:
-        jobs = -1 if joblib.effective_n_jobs(-1) > 1 else 2  # a process of its own, so that a crash is survived
+        jobs = -1 if joblib.effective_n_jobs(-1) > 1 else 2  # a separate process, so that a crash does not end this one
     pool = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=1)
     missing = [key for key in keyed if key not in finished]
     bar = tqdm(
@@ -298,16 +298,16 @@ def _prepare_missing(keyed: dict[str, Item], work: WorkingFolder, recipe: Recipe
             dispatched, done = [], set()
             try:
                 for key in pool(_tasks(pending, dispatched, keyed, work, recipe)):
-                    done.add(key)  # None where a cluster gave a task up
+                    done.add(key)  # None if a cluster gave up a task
                     bar.update(key is not None)
                     if bar.n >= _SAMPLE and not estimated:
-                        _warn_of_room(work, recipe, bar.n, len(keyed))
+                        _warn_of_disk_space(work, recipe, bar.n, len(keyed))
                         estimated = True
-            except TerminatedWorkerError:  # ends the pool, also with results that were not handed out yet
+            except TerminatedWorkerError:  # ends the pool, with results that were not returned yet
                 done = work.finished()
             suspects = [key for key in dispatched if key not in done]
             if suspects:
-                log.warning("a worker process crashed; trying the %d %s in work one by one", len(suspects), kinds)
+                log.warning("a worker process crashed; retrying the %d %s in progress one by one", len(suspects), kinds)
             for key in suspects:
                 try:
                     crashed = list(pool(_tasks([key], [], keyed, work, recipe))) == [None]
@@ -320,17 +320,17 @@ def _prepare_missing(keyed: dict[str, Item], work: WorkingFolder, recipe: Recipe
     return len(missing)
 
 
-def _warn_of_room(work: WorkingFolder, recipe: Recipe, finished: int, total: int) -> None:
-    """Say in the log, while there is time to do something about it, that the disk will probably be full.
+def _warn_of_disk_space(work: WorkingFolder, recipe: Recipe, finished: int, total: int) -> None:
+    """Log early if the disk will probably be full.
 
-    It does not end the run: the first entries may be larger than the others.
+    The run continues, because the first entries may be larger than the others.
     """
     entry = work.mean_bytes(_SAMPLE)
     waiting, store, free = entry * (total - finished), recipe.share * entry * total, shutil.disk_usage(work.path).free
     if waiting + store > free:
         log.warning(
-            "%s: the disk has %s GB free, and if all %ss are like the first %d, %s GB are needed: %s for those still "
-            "to prepare and %s for the store beside them; make room meanwhile, or choose an --out elsewhere",
+            "%s: the disk has %s GB free, and if all %ss are like the first %d, %s GB are needed: %s for the remaining "
+            "ones and %s for the store; free space during the run, or choose another --out",
             *(work.path, _gigabytes(free), recipe.kind, finished),
             *(_gigabytes(size) for size in (waiting + store, waiting, store)),
         )
@@ -343,7 +343,7 @@ def _gigabytes(size: float) -> str:
 def _tasks(
     keys: list[str], dispatched: list[str], keyed: dict[str, Item], work: WorkingFolder, recipe: Recipe
 ) -> Iterator:
-    """The calls that workers make, noted in ``dispatched`` as they are handed out."""
+    """The calls for the workers; their keys are appended to ``dispatched`` as they are sent."""
     from joblib import delayed
 
     for key in keys:
@@ -352,23 +352,23 @@ def _tasks(
 
 
 def _prepare_one(item: Item, key: str, folder: Path, recipe: Recipe) -> str:
-    """In a worker: leave the entry of an item, or the reason for refusing it, in the folder; returns the key."""
-    logging.getLogger("trimesh").setLevel(logging.CRITICAL)  # it reports what becomes a reason here
+    """In a worker: write the entry of an item, or the reason for refusing it, to the folder; returns the key."""
+    logging.getLogger("trimesh").setLevel(logging.CRITICAL)  # its reports become the reason here
     work, reason, arrays = WorkingFolder(folder), None, None
-    if not folder.is_dir():  # also on a worker that has joined in the middle of the run
+    if not folder.is_dir():  # checked also on workers that join during the run
         raise InputError(
-            f"{folder}: the worker on {socket.gethostname()} does not see this folder; all workers need it, and the "
+            f"{folder}: this folder does not exist on the worker {socket.gethostname()}; all workers need it, and the "
             "source files, under the same path"
         )
     if work.entry_file(key).exists() or work.refusal_file(key).exists():
-        return key  # the worker of an earlier attempt died between finishing and saying so
+        return key  # the worker of an earlier attempt ended between writing and returning
     try:
         arrays = recipe.make(item.load(), item.id)
     except InputError as error:
         reason = str(error).removeprefix(f"{item.id}: ")
     except MemoryError:
         reason = "too large for the memory of this machine"
-    except Exception as error:  # one bad file must not end the run, whatever a library makes of it
+    except Exception as error:  # one bad file must not end the run, whatever a library raises
         reason = f"{type(error).__name__}: {error}"
     if arrays is None:
         work.write_refusal(key, reason)
@@ -425,11 +425,11 @@ def _summary(
 def _disk_full_explained(out: Path, recipe: Recipe) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError) as error:  # HDF5 names the number in the text alone
+    except (OSError, RuntimeError) as error:  # HDF5 gives the number only in the text
         full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "errno = 28" in str(error)
         if not full:
             raise
         _remove_leftovers(out)
         raise InputError(
-            f"{out}: the disk is full; make room and run the same command again, finished {recipe.kind}s are kept"
+            f"{out}: the disk is full; free space and run the same command again, finished {recipe.kind}s are kept"
         ) from error

@@ -1,8 +1,7 @@
-"""A preparation run on a Dask or Ray cluster: their engines through joblib's backends.
+"""A preparation run on a Dask or Ray cluster, through joblib's backends.
 
-Both start the task of a worker process that has died again elsewhere, three times. A task that ends its process every
-time is given up; joblib would wait for it for ever (Dask) or end the run (Ray), so here its result is None, and the
-run goes on and deals with it.
+Both engines restart the task of a crashed worker process elsewhere, three times, and then give it up. joblib would wait
+for such a task forever (Dask) or end the run (Ray); here its result is None, and the run continues.
 """
 
 from __future__ import annotations
@@ -28,26 +27,26 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REACH = 10
-"""Seconds in which a scheduler has to answer; one that a job script starts just before needs a few."""
+"""Seconds in which a scheduler must respond; one that a job script has just started needs a few."""
 _JOIN = 60
-"""Seconds in which the first worker has to join."""
+"""Seconds in which the first worker must join."""
 _RETRIES = 3
-"""How often Ray starts a task again after its process has died; 3 is Dask's own default."""
+"""Number of times that Ray restarts a task after its process has crashed; 3 is the default of Dask."""
 _IN_FLIGHT = 1000
-"""Half of the tasks that Dask gets ahead at least, so that workers that join later find some to do."""
+"""Half of the minimum number of tasks that Dask receives in advance, so that workers that join later have some."""
 
 
 @contextlib.contextmanager
 def connected(address: str, shared: Sequence[Path] = ()) -> Iterator[None]:
-    """Preparation runs inside this block work on a cluster.
+    """Use a cluster for the preparation runs inside this block.
 
     Args:
         address: ``dask://HOST:PORT`` of a Dask scheduler, or ``ray://HOST:PORT`` of a Ray Client server.
         shared: files and folders that all workers need under the same absolute path.
 
     Raises:
-        InputError: the address is none, the library is not installed, the cluster cannot be reached or has no
-            workers, or a worker lacks ``shared`` or this software.
+        InputError: the address is not valid, the library is not installed, the cluster cannot be reached or has no
+            workers, or ``shared`` or this software is missing on a worker.
     """
     import joblib
 
@@ -63,17 +62,19 @@ def _parse(address: str) -> tuple[str, str, int]:
     try:
         parts = urlsplit(address)
         engine, host, port = parts.scheme, parts.hostname, parts.port
-    except ValueError:  # a port that is no number
+    except ValueError:  # the port is not a number
         engine = host = port = None
     if engine not in ("dask", "ray") or not host or not port:
-        raise InputError(f"--scheduler {address}: name a running scheduler, dask://HOST:8786 or ray://HOST:10001")
+        raise InputError(
+            f"--scheduler {address}: not the address of a scheduler; use dask://HOST:8786 or ray://HOST:10001"
+        )
     if find_spec("distributed" if engine == "dask" else "ray") is None:
         raise InputError(f'--scheduler {address}: {engine} is not installed; pip install "pcrq[{engine}]"')
     return engine, host, port
 
 
 def _reach(address: str, host: str, port: int) -> None:
-    """Wait until something answers; the libraries themselves would try for minutes and log every attempt."""
+    """Wait until something responds; the libraries would try for minutes and log every attempt."""
     end = time.monotonic() + _REACH
     while True:
         try:
@@ -81,8 +82,8 @@ def _reach(address: str, host: str, port: int) -> None:
         except OSError as error:
             if time.monotonic() > end or isinstance(error, socket.gaierror):
                 raise InputError(
-                    f"--scheduler {address}: nothing answers there ({error.strerror or error}); start the scheduler, "
-                    "or check host and port"
+                    f"--scheduler {address}: no response ({error.strerror or error}); start the scheduler, or check "
+                    "host and port"
                 ) from error
         time.sleep(0.2)
 
@@ -93,19 +94,19 @@ def _dask(address: str, shared: list[str]) -> Iterator[ParallelBackendBase]:
 
     try:
         client = Client(f"tcp://{urlsplit(address).netloc}", timeout=_REACH, set_as_default=False)
-    except Exception as error:  # whatever another service on that port makes of it
-        raise InputError(f"--scheduler {address}: no Dask scheduler answers there ({error})") from error
+    except Exception as error:  # another service on that port causes any exception
+        raise InputError(f"--scheduler {address}: no Dask scheduler responds there ({error})") from error
     with client:
         try:
             client.wait_for_workers(1, timeout=_JOIN)
         except TimeoutError as error:
             raise InputError(
-                f"--scheduler {address}: no worker has joined it in {_JOIN} s; start workers by dask worker "
+                f"--scheduler {address}: no worker has joined it in {_JOIN} s; start workers with dask worker "
                 f"tcp://{urlsplit(address).netloc}"
             ) from error
         answers = list(client.run(_missing, shared, on_error="return").values())
         try:
-            client.run_on_scheduler(_missing, [])  # it reads the tasks too, but needs no files
+            client.run_on_scheduler(_missing, [])  # it unpickles the tasks, but needs no files
         except Exception as error:
             answers.append(error)
         _check(address, answers)
@@ -124,7 +125,7 @@ def _ray(address: str, shared: list[str]) -> Iterator[ParallelBackendBase]:
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
-        raise InputError(f"--scheduler {address}: no Ray Client server answers there ({error})") from error
+        raise InputError(f"--scheduler {address}: no Ray Client server responds there ({error})") from error
     try:
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
         cores = int(ray.cluster_resources().get("CPU", 0))
@@ -148,7 +149,7 @@ def _ray(address: str, shared: list[str]) -> Iterator[ParallelBackendBase]:
 
 @contextlib.contextmanager
 def _interrupted_when_lost(address: str) -> Iterator[None]:
-    """Ray's own threads die of a lost connection without a word to joblib, which would wait for ever."""
+    """Ray's threads end silently when the connection is lost, and joblib would wait forever."""
     from ray.util.client import ray as client
 
     ended = threading.Event()
@@ -171,7 +172,7 @@ def _interrupted_when_lost(address: str) -> Iterator[None]:
 
 
 def _missing(shared: list[str]) -> tuple[str, list[str]]:
-    """In a worker: the name of its machine, and the paths that are not there."""
+    """In a worker: the name of its machine, and the paths that do not exist."""
     return socket.gethostname(), [path for path in shared if not Path(path).exists()]
 
 
@@ -185,15 +186,15 @@ def _check(address: str, answers: list[tuple[str, list[str]] | BaseException]) -
         machine, missing = answer
         if missing:
             raise InputError(
-                f"--scheduler {address}: the worker on {machine} does not see {missing[0]}; the source files and the "
+                f"--scheduler {address}: {missing[0]} does not exist on the worker {machine}; the source files and the "
                 "folder of --out must be on a disk that all workers have under the same path"
             )
 
 
 def _lost(address: str) -> InputError:
     return InputError(
-        f"--scheduler {address}: the connection is lost; when the cluster is there again run the same command, "
-        "finished shapes are kept"
+        f"--scheduler {address}: the connection was lost; when the cluster is available again, run the same "
+        "command: finished shapes are kept"
     )
 
 
@@ -206,7 +207,7 @@ def _dask_backend(client: Any) -> ParallelBackendBase:
             return max(super().effective_n_jobs(n_jobs), _IN_FLIGHT)
 
         def submit(self, func, callback=None):
-            """joblib calls back only for tasks that end well; without this it would wait for the others for ever."""
+            """joblib calls back only for successful tasks; without this it would wait for the others forever."""
             future = super().submit(func, callback)
             future.add_done_callback(lambda done: done.exception() and callback(done.exception()))
             return future
@@ -222,7 +223,7 @@ def _ray_backend(cores: int) -> ParallelBackendBase:
     from ray.util.joblib.ray_backend import RayBackend
 
     class Backend(RayBackend):
-        supports_return_generator = True  # unlike the pool of multiprocessing that it derives from
+        supports_return_generator = True  # unlike its base class, a multiprocessing pool
 
         def effective_n_jobs(self, n_jobs: int) -> int:
             return cores

@@ -1,4 +1,4 @@
-"""A store that is made only to be read at once: it waits beside the file that is made from it, until that is whole."""
+"""A store that is prepared only to be read by the same command, and removed when that has written its result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_prep.recipe import Recipe
+from data_prep.recipes import Recipe
 from data_prep.run import Item, Refusal, Summary, prepare_store
 from pcrq.errors import InputError
 from pcrq.files import atomic_write
@@ -20,12 +20,12 @@ STORE_FORMATS = (".h5", ".hdf5")
 
 @dataclass(frozen=True)
 class Source:
-    """What a command reads: a store that was there, or one that was prepared for it.
+    """Input of a command: an existing store, or one that was prepared for it.
 
     Args:
         store: the shapes or sounds.
         refused: files that could not be used.
-        refused_list: where they are listed; None where nothing was refused.
+        refused_list: file that lists them; None if there are none.
     """
 
     store: StoreFile
@@ -37,13 +37,13 @@ class Source:
 def temporary_store(
     items: Sequence[Item], out: Path, recipe: Recipe, *, classes: Sequence[str], jobs: int | None, source: str
 ) -> Iterator[Source]:
-    """Prepare a store in hidden neighbours of ``out``, for as long as the block takes.
+    """Prepare a store in hidden files beside ``out`` for the duration of the block.
 
-    They stay when the block ends with an exception, so that the same call after an interruption prepares nothing
-    twice. Files that cannot be used are listed in ``OUT.refused.csv``.
+    The files stay if the block raises, so that the same call resumes after an interruption. Files that cannot be used
+    are listed in ``OUT.refused.csv``.
 
     Args:
-        out: the file that the block will write; its folder must exist.
+        out: the file that the block writes; its folder must exist.
         items, recipe, classes, jobs, source: as for :func:`data_prep.run.prepare_store`.
 
     Raises:
@@ -54,7 +54,7 @@ def temporary_store(
     try:
         summary = _prepare(items, working, recipe, classes=classes, jobs=jobs, source=source)
     except InputError as error:
-        if listed.exists():  # every file was refused: nothing is left to go on with
+        if listed.exists():  # no file can be used
             listed.replace(refused_list)
         raise InputError(str(error).replace(str(listed), str(refused_list))) from error
     if summary.refused:
@@ -71,6 +71,6 @@ def temporary_store(
 
 def _prepare(items: Sequence[Item], working: Path, recipe: Recipe, **options: Any) -> Summary:
     if working.exists():
-        with contextlib.suppress(InputError):  # left by a run on other files, or damaged: made anew
+        with contextlib.suppress(InputError):  # of a run on other files, or damaged: prepared again
             return prepare_store(items, working, recipe, **options)
     return prepare_store(items, working, recipe, **options, force=True)

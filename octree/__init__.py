@@ -1,68 +1,60 @@
-"""Self-supervised learning on octrees: MID-Net with randomized quantization, for point clouds of any size.
+"""Self-supervised learning on octrees: MID-Net with randomized quantization, for point clouds of any size."""
 
-Every public name is imported on first use, so ``import octree`` alone loads neither torch nor ocnn.
-"""
+from typing import TYPE_CHECKING
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pcrq._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from octree.augmentation import Affine, RandomAffine, clip, quantize
-    from octree.batch_octree import BatchOctree, build_octree
-    from octree.downstream import PartIoU, PartSegmenter, ShapeClassifier, part_iou
-    from octree.hrnet import HRNet
-    from octree.mid_loss import MIDLoss, MIDLosses
-    from octree.midnet import MIDFeatures, MIDNet, MIDNetConfig
-    from octree.point_batch import PointBatch, ShapeDataset, collate
-    from octree.pretrained import embed, load_pretrained, save_pretrained
-    from pcrq.stores.shape_store import Shape, ShapeStore
+    from octree.augmentation import Affine as Affine
+    from octree.augmentation import RandomAffine as RandomAffine
+    from octree.augmentation import clip as clip
+    from octree.augmentation import quantize as quantize
+    from octree.batch_octree import BatchOctree as BatchOctree
+    from octree.batch_octree import build_octree as build_octree
+    from octree.downstream import PartIoU as PartIoU
+    from octree.downstream import PartSegmenter as PartSegmenter
+    from octree.downstream import ShapeClassifier as ShapeClassifier
+    from octree.downstream import part_iou as part_iou
+    from octree.hrnet import HRNet as HRNet
+    from octree.mid_loss import MIDLoss as MIDLoss
+    from octree.mid_loss import MIDLosses as MIDLosses
+    from octree.midnet import MIDFeatures as MIDFeatures
+    from octree.midnet import MIDNet as MIDNet
+    from octree.midnet import MIDNetConfig as MIDNetConfig
+    from octree.point_batch import PointBatch as PointBatch
+    from octree.point_batch import Shape as Shape
+    from octree.point_batch import ShapeDataset as ShapeDataset
+    from octree.point_batch import ShapeStore as ShapeStore
+    from octree.point_batch import collate as collate
+    from octree.pretrained import embed as embed
+    from octree.pretrained import load_pretrained as load_pretrained
+    from octree.pretrained import save_pretrained as save_pretrained
 
 _MODULES = {
-    "octree.point_batch": ["PointBatch", "ShapeDataset", "collate"],
-    "octree.augmentation": ["Affine", "RandomAffine", "clip", "quantize"],
-    "octree.batch_octree": ["BatchOctree", "build_octree"],
-    "octree.hrnet": ["HRNet"],
-    "octree.midnet": ["MIDFeatures", "MIDNet", "MIDNetConfig"],
-    "octree.mid_loss": ["MIDLoss", "MIDLosses"],
-    "octree.downstream": ["PartIoU", "PartSegmenter", "ShapeClassifier", "part_iou"],
-    "octree.pretrained": ["embed", "load_pretrained", "save_pretrained"],
-    "pcrq.stores.shape_store": ["Shape", "ShapeStore"],
+    "Shape": "point_batch",
+    "ShapeStore": "point_batch",
+    "ShapeDataset": "point_batch",
+    "PointBatch": "point_batch",
+    "collate": "point_batch",
+    "Affine": "augmentation",
+    "RandomAffine": "augmentation",
+    "clip": "augmentation",
+    "quantize": "augmentation",
+    "BatchOctree": "batch_octree",
+    "build_octree": "batch_octree",
+    "HRNet": "hrnet",
+    "MIDNet": "midnet",
+    "MIDNetConfig": "midnet",
+    "MIDFeatures": "midnet",
+    "MIDLoss": "mid_loss",
+    "MIDLosses": "mid_loss",
+    "ShapeClassifier": "downstream",
+    "PartSegmenter": "downstream",
+    "PartIoU": "downstream",
+    "part_iou": "downstream",
+    "embed": "pretrained",
+    "load_pretrained": "pretrained",
+    "save_pretrained": "pretrained",
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
-
-__all__ = [
-    "Affine",
-    "BatchOctree",
-    "HRNet",
-    "MIDFeatures",
-    "MIDLoss",
-    "MIDLosses",
-    "MIDNet",
-    "MIDNetConfig",
-    "PartIoU",
-    "PartSegmenter",
-    "PointBatch",
-    "RandomAffine",
-    "Shape",
-    "ShapeClassifier",
-    "ShapeDataset",
-    "ShapeStore",
-    "build_octree",
-    "clip",
-    "collate",
-    "embed",
-    "load_pretrained",
-    "part_iou",
-    "quantize",
-    "save_pretrained",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'octree' has no attribute {name!r}")
-    return getattr(import_module(_MODULE_OF[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__all__ = list(_MODULES)
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

@@ -83,7 +83,7 @@ def _neighbours_by_parent(octree: BatchOctree, depth: int) -> torch.Tensor:
     parent, octant = node >> 3, node & 7
     parent_neighbour = octree.nempty_neighs[depth - 1][parent].gather(1, octree.lut_parent[octant])
     neighbour_node = (parent_neighbour << 3) + octree.lut_child[octant]
-    neighbour = octree.children[depth].long()[neighbour_node.clamp_(min=0)]
+    neighbour: torch.Tensor = octree.children[depth].long()[neighbour_node.clamp_(min=0)]
     return neighbour.masked_fill_(parent_neighbour < 0, -1)
 
 
@@ -155,4 +155,5 @@ def _interpolate(
             (len(node), len(data)),
             check_invariants=False,
         )
-        return torch.sparse.mm(matrix, data.float()).to(data.dtype)
+        interpolated: torch.Tensor = torch.sparse.mm(matrix, data.float())
+    return interpolated.to(data.dtype)

@@ -34,6 +34,7 @@ class ShapeClassifier(nn.Module):
     def forward(self, data: PointBatch | BatchOctree) -> torch.Tensor:
         """Return (B, classes) logits of a batch or its octree; see :meth:`octree.MIDNet.octree`."""
         octree = network_octree(self, data)
+        logits: torch.Tensor
         _, logits = self.head(self.backbone(leaf_features(octree, self.config.nempty), octree), octree)
         return logits
 

@@ -187,7 +187,7 @@ class ShapeMemory(nn.Module):
     @torch.no_grad()
     def update(self, feature: torch.Tensor, index: torch.Tensor) -> None:
         """Move the rows ``index`` (B,) towards the unit features (B, D) of this step in all processes."""
-        feature, index = gather(feature.detach()), gather(index)
+        feature, index = gather(feature), gather(index)
         row, place = torch.unique(index, return_inverse=True)
         mean = feature.new_zeros(len(row), feature.shape[1]).index_add_(0, place, feature)
         self.memory[row] = _moved(self.memory[row], F.normalize(mean, dim=1))

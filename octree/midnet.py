@@ -124,6 +124,7 @@ class MIDNet(nn.Module):
     def embed(self, data: PointBatch | BatchOctree) -> torch.Tensor:
         """Return the (B, 8·width) features of whole shapes before the last layer: "fc1", for linear probes."""
         octree = network_octree(self, data)
+        fc1: torch.Tensor
         fc1, _ = self.shape_head(self.backbone(leaf_features(octree, self.config.nempty), octree), octree)
         return fc1
 
@@ -196,18 +197,17 @@ class PointHead(nn.Module):
     def _hidden_parts(self, features: BackboneFeatures, octree: BatchOctree) -> tuple[torch.Tensor, torch.Tensor]:
         """The hidden layer's share of the branches, one level above the leaves, and of the non-empty leaves."""
         depth = octree.depth
-        *branch_weights, leaf_weight = self.hidden.weight.split(self.split, dim=1)
-        hidden = None
-        for level in reversed(range(len(branch_weights))):
+        *branch_weights, leaf_weight = torch.split(self.hidden.weight, self.split, dim=1)
+        hidden = F.linear(features.branches[-1], branch_weights[-1])
+        for level in reversed(range(len(branch_weights) - 1)):
             part = F.linear(features.branches[level], branch_weights[level])
-            if hidden is not None:
-                part = part + upsample_to(hidden, octree, depth - 2 - level, depth - 1 - level, self.nempty)
-            hidden = part
+            hidden = part + upsample_to(hidden, octree, depth - 2 - level, depth - 1 - level, self.nempty)
         leaves = features.leaves if self.nempty else octree_depad(features.leaves, octree, depth)
         return hidden, F.linear(leaves, leaf_weight)
 
     def _output(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self.out(torch.relu(self.norm(hidden)))
+        output: torch.Tensor = self.out(torch.relu(self.norm(hidden)))
+        return output
 
 
 def network_octree(network: nn.Module, data: PointBatch | BatchOctree) -> BatchOctree:
@@ -245,6 +245,6 @@ def leaf_features(octree: BatchOctree, nempty: bool) -> torch.Tensor:
     Absolute, because scanned normals have no reliable sign (O-CNN's ``signal_abs``). The displacement is in units of
     half a leaf's diagonal, so in [0, 1] as in O-CNN. With ``nempty=False`` empty leaves get a row of zeros.
     """
-    features = octree.get_input_feature("ND", nempty).abs()
+    features: torch.Tensor = octree.get_input_feature("ND", nempty).abs()
     features[:, 3] *= 2 / 3**0.5  # ocnn measures in sides of a leaf
     return features

@@ -11,7 +11,8 @@ import torch
 from torch.utils.data import Dataset
 
 from pcrq.errors import InputError
-from pcrq.stores.shape_store import Shape, ShapeStore
+from pcrq.stores.shape_store import Shape as Shape
+from pcrq.stores.shape_store import ShapeStore as ShapeStore
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,7 @@ class PointBatch:
                 checks wait for the device.
         """
         points = torch.as_tensor(points)
-        if not points.is_floating_point() or len(points) == 0:
+        if not points.is_floating_point() or points.ndim != 2 or len(points) == 0:
             raise InputError(
                 f"points are {tuple(points.shape)} {points.dtype}, but must be (N, 3) floating point, N > 0"
             )
@@ -134,12 +135,13 @@ class PointBatch:
     def select(self, mask: torch.Tensor) -> PointBatch:
         """Keep the points where ``mask`` (N,) bool is true; the number of clouds stays."""
         per_point = ("points", "normals", "batch_id", "labels", "patches")
-        values = {name: getattr(self, name) for name in per_point}
+        values: dict[str, Any] = {name: getattr(self, name) for name in per_point}
         return replace(self, **{name: v[mask] for name, v in values.items() if v is not None})
 
     def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> PointBatch:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{n: function(v) for n, v in values.items() if isinstance(v, torch.Tensor)})
+        moved: dict[str, Any] = {n: function(v) for n, v in values.items() if isinstance(v, torch.Tensor)}
+        return replace(self, **moved)
 
 
 def check_values(batch: PointBatch, limit: float = torch.finfo(torch.float32).max) -> None:

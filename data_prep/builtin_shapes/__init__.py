@@ -1,8 +1,8 @@
-"""Built-in parametric shapes with true part labels: a data set that needs no download.
+"""Built-in parametric shapes with true part labels: a dataset that needs no download.
 
-25 categories, the 16 of ShapeNet Part among them, each made by one generator from a few closed solids. A generator
-draws proportions and discrete choices (legs or pedestal, arms or none, engines under the wing or at the tail), and
-every shape is stretched a little along each axis. Categories overlap on purpose: stools with a low back and chairs,
+25 categories, including the 16 of ShapeNet Part. One generator per category composes a few closed solids with random
+proportions and discrete choices (legs or pedestal, with or without arms, engines under the wing or at the tail), and
+every shape is scaled a little along each axis. Categories overlap on purpose: stools with a low back and chairs,
 armchairs and sofas, benches and tables, bottles and vases.
 
 >>> mesh = generate("chair", 7)
@@ -10,7 +10,6 @@ armchairs and sofas, benches and tables, bottles and vases.
 ('back', 'seat', 'leg', 'arm')
 """
 
-from data_prep.builtin_shapes.catalogue import CATEGORIES, generate, part_names
-from data_prep.builtin_shapes.items import builtin_items, class_names
+from data_prep.builtin_shapes.catalogue import CATEGORIES, builtin_items, class_names, generate, part_names
 
 __all__ = ["CATEGORIES", "builtin_items", "class_names", "generate", "part_names"]

@@ -1,8 +1,9 @@
-"""The categories of built-in shapes, their parts, and the one function that makes a mesh."""
+"""The categories of built-in shapes, their parts, and the functions that make a mesh or the items of a dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -21,7 +22,11 @@ from data_prep.builtin_shapes import (
 from data_prep.builtin_shapes.dice import Dice
 from data_prep.builtin_shapes.primitives import Solid
 from data_prep.mesh import Mesh
+from data_prep.run import Item
 from pcrq.errors import InputError
+
+VERSION = 1
+"""Increases when a generator changes, so that shapes prepared before are prepared again."""
 
 # The categories of ShapeNet Part, with its number of parts each, come first and in its order.
 CATEGORIES: dict[str, tuple[str, ...]] = {
@@ -80,7 +85,7 @@ _GENERATORS: dict[str, Callable[[Dice], Iterator[tuple[str, Solid]]]] = {
     "vase": vessels.vase,
 }
 
-_STRETCH = 0.22  # every axis is stretched by up to e^±0.22, about a quarter
+_STRETCH = 0.22  # every axis is scaled by up to e^±0.22, about a quarter
 
 
 def generate(category: str, index: int, seed: int = 0) -> Mesh:
@@ -90,20 +95,20 @@ def generate(category: str, index: int, seed: int = 0) -> Mesh:
 
     Args:
         category: a name in CATEGORIES.
-        index: which shape of the category, any whole number from 0.
-        seed: another seed gives other shapes throughout.
+        index: index of the shape in the category, any integer from 0.
+        seed: random seed of all shapes.
 
     Returns:
-        Closed parts as one triangle soup, in metres, y up, standing on y = 0 and looking along −z. ``face_labels``
+        Closed parts as one triangle soup, in meters, y up, on the plane y = 0 and facing −z. ``face_labels``
         index ``CATEGORIES[category]``. Every face has a positive area and winds counter-clockwise seen from outside
-        its part; parts may run into each other.
+        its part; parts may intersect.
 
     Raises:
         InputError: there is no such category, or the index is negative.
     """
     check_categories([category])
     if index < 0:
-        raise InputError(f"shape {index} of {category} asked for; indices start at 0")
+        raise InputError(f"index {index} of {category} is negative; indices start at 0")
     dice = Dice("pcrq shape", int(seed), category, int(index))
     solids = list(_GENERATORS[category](dice))
     stretch = np.exp([dice.between(-_STRETCH, _STRETCH) for _ in range(3)])
@@ -119,7 +124,7 @@ def generate(category: str, index: int, seed: int = 0) -> Mesh:
 
 
 def _has_area(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(F,) bool: faces that are more than a line, as the ends of pointed plates are not."""
+    """(F,) bool: faces with an area, unlike those at the ends of pointed plates."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     doubled = np.linalg.norm(np.cross(b - a, c - a), axis=1)
     return doubled > 1e-9 * np.ptp(vertices, axis=0).max() ** 2
@@ -134,12 +139,60 @@ def check_categories(categories) -> list[str]:
     names = list(CATEGORIES) if categories is None else list(categories)
     for name in names:
         if name not in CATEGORIES:
-            raise InputError(f"there is no built-in category {name!r}; choose from {', '.join(CATEGORIES)}")
+            raise InputError(f"unknown built-in category {name!r}; available: {', '.join(CATEGORIES)}")
     if len(set(names)) != len(names) or not names:
-        raise InputError(f"categories {','.join(names)!r}: name every category once, and at least one")
+        raise InputError(f"categories {','.join(names)!r}: at least one is needed, and none may be repeated")
     return names
 
 
 def part_names(categories=None) -> list[str]:
     """ "category/part" over the categories in order, all of CATEGORIES for None."""
     return [f"{name}/{part}" for name in check_categories(categories) for part in CATEGORIES[name]]
+
+
+def builtin_items(
+    count_per_category: int, categories: Sequence[str] | None = None, seed: int = 0, *, validation: bool = False
+) -> list[Item]:
+    """The items of a dataset of built-in shapes.
+
+    Use them as ``prepare(items, out, classes=class_names(categories), parts=part_names(categories))``.
+
+    Args:
+        count_per_category: shapes of every category, at least 1.
+        categories: names in CATEGORIES; None for all.
+        seed: random seed of all shapes.
+        validation: whether there is a split "val".
+
+    Returns:
+        Items with ids such as "chair-0007", category by category. Of ten shapes, numbers 4 and 9 are "test", with
+        ``validation`` number 3 is "val", and the others are "train". Labels index ``part_names(categories)``.
+
+    Raises:
+        InputError: the count is too small or a category is unknown.
+    """
+    if count_per_category < 1:
+        raise InputError(f"count {count_per_category} is too small; at least 1 shape per category is needed")
+    names, items, first_label = check_categories(categories), [], 0
+    for name in names:
+        for index in range(count_per_category):
+            load = partial(_generate_labelled, name, index, seed, first_label)
+            stamp = f"builtin shapes {VERSION}, seed {seed}, labels from {first_label}"
+            items.append(Item(f"{name}-{index:04d}", load, name, _split(index, validation), stamp))
+        first_label += len(CATEGORIES[name])
+    return items
+
+
+def class_names(categories: Sequence[str] | None = None) -> list[str]:
+    """The categories in order; all of CATEGORIES for None."""
+    return check_categories(categories)
+
+
+def _generate_labelled(category: str, index: int, seed: int, first_label: int) -> Mesh:
+    mesh = generate(category, index, seed)
+    return Mesh(mesh.vertices, mesh.faces, mesh.face_labels + first_label)
+
+
+def _split(index: int, validation: bool) -> str:
+    if index % 5 == 4:
+        return "test"
+    return "val" if validation and index % 10 == 3 else "train"

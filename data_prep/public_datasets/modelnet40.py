@@ -11,10 +11,9 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_prep.public_datasets.dataset import PublicDataset, add_once, mesh_item, warn_of
-from data_prep.public_datasets.published_archive import PublishedArchive
-from data_prep.public_datasets.recognise import LAYOUTS, wrong_layout
-from data_prep.public_datasets.source_files import SourceFile, walk
+from data_prep.download import PublishedArchive
+from data_prep.public_datasets.dataset import LAYOUTS, PublicDataset, add_shape, warn_of, wrong_shape_layout
+from data_prep.source_files import SourceFile, mesh_item, walk
 
 ARCHIVE = PublishedArchive(
     name="ModelNet40",
@@ -30,31 +29,31 @@ log = logging.getLogger(__name__)
 
 
 def collect_modelnet40(source: str | Path) -> PublicDataset:
-    """Find the shapes of ModelNet40 in a folder or archive; says in the log what is missing or not part of it.
+    """Find the shapes of ModelNet40 in a folder or archive; what is missing or not part of it is logged.
 
     Args:
-        source: the .zip file or the unpacked folder, whole or in part. ModelNet10 has the same layout.
+        source: the .zip file or the extracted folder, complete or in part. ModelNet10 has the same layout.
 
     Returns:
-        Meshes class after class, of each the training and then the test shapes in the order of their names, which
-        O-CNN's few-label subsets are the beginnings of. Axes turn from (x, y, z) to (y, z, x), so that y is up. Ids
-        are paths such as "chair/train/chair_0001.off"; classes are the names of the folders, sorted.
+        Meshes class by class, first the training and then the test shapes of a class, in the order of their names:
+        the first ones are O-CNN's few-label subsets. Axes change from (x, y, z) to (y, z, x), so that y is up. Ids are
+        paths such as "chair/train/chair_0001.off"; classes are the names of the folders, sorted.
 
     Raises:
-        InputError: the source is missing, damaged, hostile or of another kind, or holds a shape twice.
+        InputError: the source is missing, damaged, hostile or of another kind, or contains a shape twice.
     """
     source, found, folders, surplus = Path(source), {}, set(), []
     for file in walk(source):
         if match := _SHAPE.search(file.name):
             category, split, name = match.groups()
-            add_once(found, (category, split.lower(), name), file, source)
+            add_shape(found, (category, split.lower(), name), file, source)
         elif match := _CLASS_FOLDER.search(file.name):
             folders.add(match[1])
         elif file.name.lower().endswith(".off"):
             surplus.append(file.name)
     if not found:
-        raise wrong_layout(source, "ModelNet40")
-    _tell(source, found, folders, surplus)
+        raise wrong_shape_layout(source, "ModelNet40")
+    _log_found(source, found, folders, surplus)
     items = [
         mesh_item(found[key], "/".join(key), category=key[0], split=key[1], up="z")
         for key in sorted(found, key=lambda key: (key[0], key[1] != "train", key[2]))
@@ -63,7 +62,7 @@ def collect_modelnet40(source: str | Path) -> PublicDataset:
     return PublicDataset(_PUBLISHED.get(len(classes), _PUBLISHED[40])[0], items, classes)
 
 
-def _tell(
+def _log_found(
     source: Path, found: dict[tuple[str, str, str], SourceFile], folders: set[str], surplus: Iterable[str]
 ) -> None:
     classes = {category for category, _, _ in found}
@@ -78,19 +77,19 @@ def _tell(
         len(classes),
         f", all of {name}" if whole else f"; {name} has {published[0]} and {published[1]}" if name else "",
     )
-    warn_of(source, surplus, "{} OFF files are not <class>/train|test/<class>_<number>.off, they are not used")
+    warn_of(source, surplus, "{} OFF files are not <class>/train|test/<class>_<number>.off and not used")
     warn_of(source, folders - classes, "{} folders of classes are empty")
     for split, what in (("train", "training"), ("test", "test")):
         warn_of(source, classes - {c for c, s, _ in found if s == split}, f"{{}} classes have no {what} shapes")
     if not whole:
-        warn_of(source, _left_out(found), "{} numbers are left out, so files may be missing")
+        warn_of(source, _missing_numbers(found), "{} numbers do not occur, so files may be missing")
 
 
-def _left_out(found: Iterable[tuple[str, str, str]]) -> Iterable[str]:
-    """Files whose number is not there; the test shapes of a class are numbered on after its training shapes."""
+def _missing_numbers(found: Iterable[tuple[str, str, str]]) -> Iterable[str]:
+    """Files whose number does not occur; the numbers of test shapes of a class follow those of its training shapes."""
     numbers: dict[str, set[int]] = {}
     for category, _, name in found:
         numbers.setdefault(category, set()).add(int(re.search(r"_(\d+)\.", name)[1]))
     for category, there in numbers.items():
-        if max(there) < 100 * len(there):  # else they do not count the shapes
+        if max(there) < 100 * len(there):  # otherwise the numbers do not count the shapes
             yield from (f"{category}_{number:04d}.off" for number in set(range(1, max(there))) - there)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from data_prep.sound_folder import SoundCollection, collect_sounds
+from data_prep.sound_recipe import SoundRecipe
 from torch import Tensor
 
 from data_prep.run import Item
-from data_prep.sound_folder import SoundCollection, collect_sounds
 from data_prep.sound_loading import SOUND_FORMATS, load_sound
-from data_prep.sound_recipe import SoundRecipe
 from data_prep.temporary_store import STORE_FORMATS, Source, temporary_store
 from pcrq import InputError
 from pcrq.stores import SoundStore, entry_index, split_store_name

@@ -38,8 +38,8 @@ def register(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from data_prep.sound_folder import collect_sounds
-    from data_prep.sound_recipe import SoundRecipe
+    from data_prep.labelled_folder import collect_sounds
+    from data_prep.recipes import SoundRecipe
 
     source = args.source.absolute()  # a worker of a cluster may run in another folder
     sounds = collect_sounds(source, labels=args.labels)

@@ -38,7 +38,7 @@ def register(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from data_prep.mesh_folder import collect_meshes
+    from data_prep.labelled_folder import collect_meshes
 
     pipeline = prep_options.pipeline(args)
     source = args.source.absolute()  # a worker of a cluster may run in another folder

@@ -33,6 +33,6 @@ def register(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from data_prep.public_sounds.nsynth import collect_nsynth
+    from data_prep.public_datasets.nsynth import collect_nsynth
 
     prep_public_sounds.prepare_task(args, collect_nsynth)

@@ -12,7 +12,7 @@ from pcrq.errors import InputError
 
 if TYPE_CHECKING:
     from data_prep.pipeline import Pipeline
-    from data_prep.recipe import Recipe
+    from data_prep.recipes import Recipe
     from data_prep.run import Item, Refusal, Summary
 
 _SHOWN = 5  # refused items named in the summary
@@ -77,7 +77,7 @@ def run(
     Raises:
         InputError: options contradict each other, the cluster cannot be used, or the run cannot end well.
     """
-    from data_prep.shape_recipe import ShapeRecipe
+    from data_prep.recipes import ShapeRecipe
 
     run_recipe(args, items, ShapeRecipe(pipeline, parts), classes=classes, source=source)
 

@@ -11,8 +11,8 @@ from pcrq.errors import InputError
 from projects.cli import prep_options
 
 if TYPE_CHECKING:
+    from data_prep.download import PublishedArchive
     from data_prep.public_datasets.dataset import PublicDataset
-    from data_prep.public_datasets.published_archive import PublishedArchive
 
 
 def add_parser(

@@ -11,7 +11,7 @@ from pcrq.errors import InputError
 from projects.cli import prep_options
 
 if TYPE_CHECKING:
-    from data_prep.public_sounds.dataset import SoundTask
+    from data_prep.public_datasets.dataset import PublicDataset
 
 
 def add_parser(
@@ -30,7 +30,7 @@ def add_parser(
     return parser
 
 
-def prepare_task(args: argparse.Namespace, collect: Callable[[Path, Path], SoundTask]) -> None:
+def prepare_task(args: argparse.Namespace, collect: Callable[[Path, Path], PublicDataset]) -> None:
     """Prepare a task as the options say and print what was done.
 
     Compressed tar archives are decompressed to the folder STORE.h5.unpacked. It goes when the run ends, and stays for
@@ -43,8 +43,8 @@ def prepare_task(args: argparse.Namespace, collect: Callable[[Path, Path], Sound
     Raises:
         InputError: SRC or an option cannot be used, or the run cannot end well.
     """
+    from data_prep.recipes import SoundRecipe
     from data_prep.run import check_target
-    from data_prep.sound_recipe import SoundRecipe
     from data_prep.working_folder import WorkingFolder
 
     check_target(args.out, SoundRecipe.kind)  # before gigabytes are decompressed

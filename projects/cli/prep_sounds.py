@@ -34,7 +34,7 @@ def register(commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from data_prep.builtin_sounds import CATEGORIES, builtin_items
-    from data_prep.sound_recipe import SoundRecipe
+    from data_prep.recipes import SoundRecipe
 
     items = builtin_items(args.count, args.seed)
     prep_options.run_recipe(args, items, SoundRecipe(), classes=CATEGORIES, source="built-in sounds")

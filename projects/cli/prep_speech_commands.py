@@ -11,7 +11,7 @@ from pcrq.errors import InputError
 from projects.cli import prep_public_sounds
 
 if TYPE_CHECKING:
-    from data_prep.public_sounds.dataset import SoundTask
+    from data_prep.public_datasets.dataset import PublicDataset
 
 DESCRIPTION = """\
 Prepare Speech Commands v0.02: 105,829 clips of 35 words of about one second, with the published splits.
@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> None:
     prep_public_sounds.prepare_task(args, partial(_collect, classes=args.classes, download=args.download))
 
 
-def _collect(source: Path, unpacked: Path, *, classes: int, download: bool) -> SoundTask:
-    from data_prep.public_sounds.speech_commands import ARCHIVE, TEST_SET, collect_speech_commands
+def _collect(source: Path, unpacked: Path, *, classes: int, download: bool) -> PublicDataset:
+    from data_prep.public_datasets.speech_commands import ARCHIVE, TEST_SET, collect_speech_commands
 
     if download:
         if source.is_file() or source.name.lower().endswith(".tar.gz"):

@@ -31,6 +31,6 @@ def register(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from data_prep.public_sounds.urbansound8k import collect_urbansound8k
+    from data_prep.public_datasets.urbansound8k import collect_urbansound8k
 
     prep_public_sounds.prepare_task(args, collect_urbansound8k)

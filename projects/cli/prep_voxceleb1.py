@@ -34,6 +34,6 @@ def register(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from data_prep.public_sounds.voxceleb1 import collect_voxceleb1
+    from data_prep.public_datasets.voxceleb1 import collect_voxceleb1
 
     prep_public_sounds.prepare_task(args, collect_voxceleb1)

@@ -43,6 +43,6 @@ def register(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from data_prep.public_sounds.voxforge import collect_voxforge
+    from data_prep.public_datasets.voxforge import collect_voxforge
 
     prep_public_sounds.prepare_task(args, partial(collect_voxforge, splits=args.splits))

@@ -15,8 +15,7 @@ from scipy.spatial import cKDTree
 from data_prep.builtin_shapes import CATEGORIES, builtin_items, class_names, generate, part_names
 from data_prep.pipeline import Pipeline
 from data_prep.run import prepare
-from data_prep.sampling import sample
-from data_prep.scan import scan
+from data_prep.sampling import sample, scan
 from pcrq.errors import InputError
 from pcrq.stores.shape_store import ShapeStore
 

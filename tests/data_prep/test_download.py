@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep import resuming_transfer
+from data_prep import download as resuming_transfer
 from data_prep.download import download
 from pcrq.errors import InputError
 
@@ -285,8 +285,10 @@ def test_two_downloads_of_one_file_do_not_mix(url, served, target):
 def test_a_data_set_is_fetched_over_a_cut_connection_and_prepared(url, served, tmp_path, monkeypatch):
     from dataclasses import replace
 
+    from packing import pack
+
     from data_prep.builtin_shapes import builtin_items
-    from data_prep.layouts import pack, write_modelnet40
+    from data_prep.layouts import write_modelnet40
     from data_prep.public_datasets import modelnet40
     from pcrq.stores.shape_store import ShapeStore
     from projects.cli import main

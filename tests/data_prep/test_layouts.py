@@ -7,9 +7,10 @@ import zipfile
 
 import numpy as np
 import pytest
+from packing import pack
 
 from data_prep.builtin_shapes import CATEGORIES, builtin_items, generate, part_names
-from data_prep.layouts import pack, write_modelnet40, write_shapenet_part, write_shapenetcore
+from data_prep.layouts import write_modelnet40, write_shapenet_part, write_shapenetcore
 from pcrq.errors import InputError
 
 

@@ -12,10 +12,8 @@ from scipy.optimize import minimize
 
 from data_prep.bounding_sphere import bounding_sphere
 from data_prep.mesh import Mesh
-from data_prep.patches import cluster_patches
-from data_prep.pipeline import Pipeline, make_shape
+from data_prep.pipeline import Pipeline, cluster_patches, make_shape, simplify
 from data_prep.point_cloud import PointCloud
-from data_prep.simplify import simplify
 from pcrq.errors import InputError
 
 

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from killed_preparation import kill_preparation
 
+from data_prep.recipes import SoundRecipe
 from data_prep.run import Item, prepare_store
-from data_prep.sound_recipe import SoundRecipe
 from pcrq.errors import InputError
 from pcrq.stores.sound_store import SoundStore
 from projects.cli import main
@@ -210,7 +210,7 @@ def test_help_shows_an_example(capsys):
 
 
 def test_errors_name_the_file_below_the_folder(folder):
-    from data_prep.sound_folder import collect_sounds
+    from data_prep.labelled_folder import collect_sounds
 
     (folder / "dog/a.wav").write_bytes(b"")
     (item,) = (item for item in collect_sounds(folder).items if item.id == "dog/a.wav")

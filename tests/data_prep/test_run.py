@@ -14,11 +14,11 @@ import trimesh
 from killed_preparation import kill_preparation
 
 from data_prep import run
-from data_prep.mesh_loading import load_mesh
+from data_prep.mesh import load_mesh
 from data_prep.pipeline import Pipeline, make_shape
 from data_prep.point_cloud import PointCloud
+from data_prep.recipes import SoundRecipe
 from data_prep.run import Item, prepare, prepare_store
-from data_prep.sound_recipe import SoundRecipe
 from pcrq.errors import InputError
 from pcrq.stores.shape_store import ShapeStore
 from projects.cli import main

@@ -15,11 +15,11 @@ import pytest
 import trimesh
 
 from data_prep import run, scheduler
-from data_prep.mesh_loading import load_mesh
+from data_prep.mesh import load_mesh
 from data_prep.pipeline import Pipeline
+from data_prep.recipes import ShapeRecipe
 from data_prep.run import Item, prepare
 from data_prep.scheduler import connected
-from data_prep.shape_recipe import ShapeRecipe
 from pcrq.errors import InputError
 from pcrq.stores.shape_store import ShapeStore
 from projects.cli import main
@@ -29,7 +29,7 @@ COUNT, VICTIM = 20, "07"
 
 NOTED_LOADING = f"""
 import os, time
-from data_prep.mesh_loading import load_mesh
+from data_prep.mesh import load_mesh
 
 def load(path, notes):
     first = not list(notes.glob(path.stem + "-*"))

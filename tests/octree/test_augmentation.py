@@ -1,11 +1,12 @@
 """The base augmentation against a loop over clouds and matrices, written from its description."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from octree import Affine, RandomAffine, clip, quantize
+from octree import Affine, RandomAffine, build_octree, clip, quantize
 
 
 def generator(seed=0):
@@ -71,3 +72,19 @@ def test_quantization_touches_coordinates_only_and_each_cloud_by_itself(batch):
     for i in range(3):
         for axis in range(3):
             assert len(quantized.points[batch.batch_id == i, axis].unique()) <= 5
+
+
+def test_calling_a_random_affine_map_is_sampling_applying_and_clipping(batch):
+    augment = RandomAffine(angle=30, shift=0.4)
+    expected = clip(augment.sample(3, generator=generator(2))(batch))
+    found = augment(batch, generator(2))
+    assert torch.equal(found.points, expected.points) and torch.equal(found.normals, expected.normals)
+    assert (found.points.abs() < 1).all() and len(found.points) < len(batch.points)
+
+
+def test_clouds_without_normals_are_augmented_too(batch):
+    bare = replace(batch, normals=None)
+    found = quantize(RandomAffine()(bare, generator(3)), generator=generator(4))
+    expected = quantize(RandomAffine()(batch, generator(3)), generator=generator(4))
+    assert found.normals is None and torch.equal(found.points, expected.points)
+    assert torch.equal(build_octree(found, 4).keys[4], build_octree(expected, 4).keys[4])

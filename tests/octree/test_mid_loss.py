@@ -124,3 +124,19 @@ def test_a_leaf_takes_the_patch_of_most_of_its_points(limit):
         votes = Counter(patches[leaf_of_point == leaf].tolist())
         most = max(votes.values())
         assert patch == min(p for p, count in votes.items() if count == most)
+
+
+def test_features_of_voxels_get_the_cloud_and_patch_of_their_points():
+    """The same as one local feature per point, where every voxel has one point; the order of the points is free."""
+    loss, (features, batch) = MIDLoss(10, 4, 6, 5), example()
+    expected = loss(features, batch)
+    order = torch.tensor([3, 0, 4, 1, 2, 11, 5, 9, 10, 6, 8, 7])  # within the clouds
+    shuffled = PointBatch.from_points(
+        batch.points, batch.batch_id, batch_size=3, index=batch.index, patches=batch.patches[order]
+    )
+    found = loss(MIDFeatures(features.global_feature, features.local_feature, order), shuffled)
+    assert (found.point_loss, found.point_accuracy) == (expected.point_loss, expected.point_accuracy)
+
+
+def test_names_of_the_banks_in_a_checkpoint():
+    assert list(MIDLoss(3, 4).state_dict()) == ["shape_memory.memory", "patch_memory.memory"]

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from data_prep.mesh import Mesh
-from data_prep.mesh_folder import MeshCollection, collect_meshes
-from data_prep.mesh_loading import MESH_FORMATS, Axis, load_mesh
+from data_prep.labelled_folder import Collection, collect_meshes
+from data_prep.mesh import MESH_FORMATS, Axis, Mesh, load_mesh
 from data_prep.pipeline import Pipeline
+from data_prep.recipes import ShapeRecipe
 from data_prep.run import Item
-from data_prep.shape_recipe import ShapeRecipe
 from data_prep.temporary_store import STORE_FORMATS, Source, temporary_store
 from pcrq.errors import InputError
 from pcrq.stores.shape_store import ShapeStore
@@ -31,7 +30,7 @@ def open_source(
     Args:
         source: a folder or zip archive of meshes, a single mesh, or a shape store.
         out: the file that the features will be written to; its folder must exist.
-        labels: table of categories for a folder or archive, as :func:`data_prep.mesh_folder.collect_meshes` takes it.
+        labels: table of categories for a folder or archive, as :func:`data_prep.labelled_folder.collect_meshes` takes it.
         up: the axis of meshes that points upward, y for None.
         jobs: worker processes of the preparation; None for one on every core.
 
@@ -59,12 +58,12 @@ def open_source(
         yield prepared
 
 
-def _single_mesh(path: Path, up: Axis) -> MeshCollection:
+def _single_mesh(path: Path, up: Axis) -> Collection:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     status = path.stat()
     stamp = f"{up} {status.st_size} {status.st_mtime_ns}"
-    return MeshCollection([Item(path.name, partial(_load, path.resolve(), up), stamp=stamp)], [])
+    return Collection([Item(path.name, partial(_load, path.resolve(), up), stamp=stamp)], [])
 
 
 def _load(path: Path, up: Axis) -> Mesh:

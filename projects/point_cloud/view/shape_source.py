@@ -7,10 +7,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.mesh_loading import MESH_FORMATS, load_mesh
+from data_prep.mesh import MESH_FORMATS, load_mesh
 from data_prep.pipeline import Pipeline, make_shape
-from data_prep.point_cloud import PointCloud
-from data_prep.point_cloud_loading import POINT_CLOUD_FORMATS, load_point_cloud
+from data_prep.point_cloud import POINT_CLOUD_FORMATS, PointCloud, load_point_cloud
 from pcrq.errors import InputError
 from pcrq.stores.shape_store import Shape, ShapeStore
 from pcrq.stores.store_file import entry_index, split_store_name

@@ -129,7 +129,7 @@ def interrupt(*args, **options):
 
 def count_prepared(monkeypatch) -> list[str]:
     """The ids of the shapes that are prepared from now on, in this process."""
-    from data_prep import shape_recipe as preparation
+    from data_prep import recipes as preparation
 
     prepared, make_shape = [], preparation.make_shape
     monkeypatch.setattr(

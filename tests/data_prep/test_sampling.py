@@ -1,0 +1,86 @@
+"""The scanner and the sampler, against geometry that is known."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from data_prep.mesh import Mesh, face_normals
+from data_prep.sampling import DIRECTIONS, sample, scan
+
+
+def as_mesh(shape: trimesh.Trimesh, labels=None) -> Mesh:
+    return Mesh(np.asarray(shape.vertices, float), np.asarray(shape.faces, np.int64), labels)
+
+
+@pytest.fixture(scope="module")
+def sphere() -> Mesh:
+    ball = trimesh.creation.icosphere(4, radius=3.0)
+    ball.apply_translation((10, 20, 30))
+    return as_mesh(ball)
+
+
+def test_directions_are_the_faces_and_corners_of_a_cube():
+    assert DIRECTIONS.shape == (14, 3)
+    np.testing.assert_allclose(np.linalg.norm(DIRECTIONS, axis=1), 1)
+    whole = {tuple(np.sign(d.round(6)).astype(int)) for d in DIRECTIONS}
+    assert sorted(np.abs(d).sum() for d in whole) == [1] * 6 + [3] * 8
+
+
+def test_scan_of_a_sphere_lies_on_it_with_outward_normals(sphere):
+    hits = scan(sphere, 64)
+    outward = (hits.points - (10, 20, 30)) / 3
+    np.testing.assert_allclose(np.linalg.norm(outward, axis=1), 1, atol=5e-3)
+    assert ((hits.normals * outward).sum(1) > 0.99).all()
+    np.testing.assert_allclose(np.linalg.norm(hits.normals, axis=1), 1, atol=1e-9)
+    # each view is a disc in a square: π/4 of its rays hit
+    assert len(hits.points) == pytest.approx(14 * 64**2 * np.pi / 4, rel=0.02)
+
+
+def test_normals_face_the_viewer_however_the_faces_are_wound(sphere):
+    turned = Mesh(
+        sphere.vertices, np.where(np.arange(len(sphere.faces))[:, None] % 2, sphere.faces[:, ::-1], sphere.faces)
+    )
+    np.testing.assert_allclose(scan(turned, 16).normals, scan(sphere, 16).normals, atol=1e-6)
+
+
+def test_scanner_sees_the_outside_only_and_the_sampler_all():
+    inner, outer = trimesh.creation.box((1, 1, 1)), trimesh.creation.box((2, 2, 2))
+    nested = Mesh(
+        np.vstack([inner.vertices, outer.vertices]),
+        np.vstack([inner.faces, outer.faces + 8]),
+        np.repeat([0, 1], 12),
+    )
+    hits, drawn = scan(nested, 32), sample(nested, 20_000, seed=0)
+    assert set(hits.as_cloud(nested).labels.tolist()) == {1}
+    assert np.mean(drawn.as_cloud(nested).labels == 0) == pytest.approx(6 / 30, abs=0.01)  # by area
+
+
+def test_every_point_lies_on_its_triangle(sphere):
+    for surface in (scan(sphere, 32), sample(sphere, 5000, seed=1)):
+        corners = sphere.vertices[sphere.faces[surface.triangles]]
+        weights = trimesh.triangles.points_to_barycentric(corners, surface.points)
+        rebuilt = (weights[:, :, None] * corners).sum(1)
+        assert weights.min() > -1e-3
+        np.testing.assert_allclose(rebuilt, surface.points, atol=1e-4)
+
+
+def test_units_and_position_do_not_change_a_scan(sphere):
+    small = Mesh(sphere.vertices * 1e-6, sphere.faces)
+    np.testing.assert_allclose(scan(small, 32).points, scan(sphere, 32).points * 1e-6, rtol=1e-4)
+
+
+def test_scan_and_sample_repeat_themselves(sphere):
+    assert np.array_equal(scan(sphere, 32).points, scan(sphere, 32).points)
+    assert np.array_equal(sample(sphere, 100, seed=5).points, sample(sphere, 100, seed=5).points)
+    assert not np.array_equal(sample(sphere, 100, seed=5).points, sample(sphere, 100, seed=6).points)
+
+
+def test_sampling_is_even_by_area_and_ignores_faces_without_any():
+    corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [3, 0, 0], [0, 0, 3.0]])
+    mesh = Mesh(corners, np.array([[0, 1, 2], [0, 3, 4]]))
+    areas = np.linalg.norm(face_normals(mesh.vertices, mesh.faces), axis=1)
+    drawn = sample(mesh, 50_000, seed=0)
+    np.testing.assert_allclose(np.bincount(drawn.triangles) / 50_000, areas / areas.sum(), atol=0.01)
+    first = drawn.points[drawn.triangles == 0]
+    np.testing.assert_allclose(first.mean(0), [1 / 3, 1 / 3, 0], atol=0.01)  # the centroid, so even inside too
+    np.testing.assert_allclose(drawn.normals[drawn.triangles == 0], [[0, 0, 1]] * len(first), atol=1e-12)
