@@ -223,7 +223,7 @@ def test_an_export_that_fails_leaves_nothing_behind(network, tmp_path, monkeypat
         save_file({"half": torch.zeros(1)}, path)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("octree.pretrained.save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(InputError, match="network: cannot be written"):
         save_pretrained(MIDNet(CONFIG), tmp_path / "network", force=True)
     assert [entry.name for entry in tmp_path.iterdir()] == ["network"] * there_before
