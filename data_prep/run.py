@@ -26,7 +26,7 @@ from data_prep.pipeline import Pipeline
 from data_prep.recipes import Recipe, ShapeRecipe
 from data_prep.working_folder import WorkingFolder
 from pcrq.errors import InputError
-from pcrq.stores.store_file import SPLITS
+from pcrq.stores.store_file import check_split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -235,8 +235,7 @@ def _check(items: Sequence[Item], out: Path, classes: Sequence[str], jobs: int |
             raise InputError(f"{item.id}: the id occurs twice; ids must be unique")
         if item.category not in known:
             raise InputError(f"{item.id}: category {item.category!r} is not one of the classes {list(classes)}")
-        if item.split not in SPLITS:
-            raise InputError(f"{item.id}: split {item.split!r} is not one of {SPLITS}")
+        check_split(item.split, item.id)
         ids.add(item.id)
 
 

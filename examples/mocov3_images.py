@@ -16,9 +16,7 @@ images = torchvision.datasets.ImageFolder(folder, lambda image: torch.stack([cro
 batch_size = min(256, len(images))
 loader = torch.utils.data.DataLoader(images, batch_size, shuffle=True, drop_last=True)
 quantize = RandomizedQuantization(bins=8)
-normalize = v2.Compose(
-    [v2.ToDtype(torch.float32, scale=True), v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
-)
+to_float, normalize = v2.ToDtype(torch.float32, scale=True), v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 encoder = torchvision.models.resnet50(zero_init_residual=True)
 encoder.fc = torch.nn.Identity()
 mocov3 = MoCoV3(encoder, features=2048).to(device)
@@ -30,7 +28,9 @@ schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosi
 for epoch in range(epochs):
     for views, _ in loader:
         views = views.to(device).transpose(0, 1).flatten(0, 1)  # first the first views, then the second views
-        loss = mocov3(*normalize(quantize(views)).chunk(2))  # independent quantizers per view and color channel
+        loss = mocov3(
+            *normalize(quantize(to_float(views))).chunk(2)
+        )  # independent quantizers per view and color channel
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -117,7 +117,9 @@ class LabeledImages(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Batches of this process, from the batch at which the run stands; an epoch contains every image."""
-        return training_loader(self.train_views, self.batch_size, self.workers, self.seed, self.trainer, with_epoch=True)
+        return training_loader(
+            self.train_views, self.batch_size, self.workers, self.seed, self.trainer, with_epoch=True
+        )
 
     def test_dataloader(self) -> DataLoader:
         """Every test image in exactly one of the processes.

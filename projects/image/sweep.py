@@ -11,7 +11,7 @@ from typing import Any
 
 from pcrq.errors import InputError
 from projects.training.run import FunctionProgram, find_config, read_config
-from projects.training.sweep import Cell, Encoder, claim, refuse_equal_names, refuse_repetitions, run_encoders
+from projects.training.sweep import Cell, Encoder, check_file_names, check_sweep_config, check_values, run_encoders
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -56,7 +56,7 @@ def image_sweep(
     """
     bases, laid_over = ([find_config(name, CONFIGS) for name in names] for names in (pretrain, variants))
     probe_config = find_config(probe, CONFIGS)
-    claim(out, _settings(bases, laid_over, probe_config, seeds, options, probe_options))
+    check_sweep_config(out, _settings(bases, laid_over, probe_config, seeds, options, probe_options))
     runs = [_Run(*chosen, out.absolute()) for chosen in product(bases, laid_over, seeds)]
     encoders = [Encoder(run.pretraining(options), (run.evaluation(probe_config, probe_options),)) for run in runs]
     failures = run_encoders(
@@ -109,8 +109,8 @@ def _settings(
     probe_options: list[str],
 ) -> dict[str, Any]:
     """What all runs of a sweep share; reads every config before anything runs."""
-    refuse_equal_names(pretrain=bases, variants=variants)
-    refuse_repetitions(seeds=seeds)
+    check_file_names(pretrain=bases, variants=variants)
+    check_values(seeds=seeds)
     settings = {"options": list(options), "probe_options": list(probe_options)}
     for path in (*bases, *variants, probe):
         settings[f"config {path.stem}"] = read_config(path, "training")

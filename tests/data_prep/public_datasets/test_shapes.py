@@ -374,7 +374,7 @@ def test_shapenet_part_becomes_a_store_with_its_labels_and_order(published, tmp_
     assert store.id == listed and store.split == splits and len(listed) == 12
     assert len(store.classes) == 16 and store.classes[4] == "chair" and store.classes[8] == "lamp"
     assert len(store.parts) == 50 and store.parts[0] == "airplane/body" and store.parts[47] == "table/desktop"
-    assert store.parts[12:16] == ["chair/back", "chair/seat", "chair/leg", "chair/method"] and store.has_patches
+    assert store.parts[12:16] == ["chair/back", "chair/seat", "chair/leg", "chair/arm"] and store.has_patches
     for shape in store:
         rows = np.loadtxt(published / "part" / f"{shape.id}.txt")
         np.testing.assert_array_equal(shape.labels, rows[:, 6])  # every point, in the order of the file
@@ -545,7 +545,7 @@ def test_download_fetches_what_is_not_there_yet(published, tmp_path, monkeypatch
     assert prep("modelnet40", tmp_path / "folder", tmp_path / "m.h5", "--download") == 2
     assert "ends in .zip" in capsys.readouterr().err
     assert prep("modelnet40", tmp_path / "other.zip", tmp_path / "m.h5") == 2
-    assert "--download fetches ModelNet40" in capsys.readouterr().err
+    assert "add --download to get ModelNet40" in capsys.readouterr().err
 
 
 def test_a_failed_download_says_where_else_to_look(tmp_path, monkeypatch, capsys):

@@ -648,7 +648,7 @@ def test_an_interrupted_run_does_not_decompress_again(published, tmp_path, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("projects.cli.prep_options.run_recipe", interrupted)
+        patched.setattr("projects.cli.prep.run_recipe", interrupted)
         assert prep("nsynth", packed, tmp_path / "s.h5") != 0
     kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "s.h5.unpacked").iterdir()}
     assert len(kept) == 3
@@ -720,7 +720,7 @@ def test_download_fetches_the_archives_that_the_classes_need(published, tmp_path
     assert prep("speech-commands", source, tmp_path / "b.h5", "--download", "--classes", "12") == 0
     assert asked[1:] == [("speech_commands_test_set_v0.02.tar.gz", 64)]
     assert prep("speech-commands", tmp_path / "x.tar.gz", tmp_path / "c.h5", "--download") == 2
-    assert "fetches archives into a folder" in capsys.readouterr().err
+    assert "writes archives into a folder" in capsys.readouterr().err
 
 
 def test_the_name_of_the_store_is_checked_before_anything_is_decompressed(tmp_path, capsys):
