@@ -23,13 +23,10 @@ from timing import describe, machine
 
 from data_prep.bounding_sphere import bounding_sphere
 from data_prep.labelled_folder import collect_meshes
-from data_prep.pipeline import cluster_patches
-from data_prep.pipeline import Pipeline, make_shape
+from data_prep.pipeline import Pipeline, cluster_patches, make_shape, simplify
 from data_prep.point_cloud import PointCloud
 from data_prep.run import Item, prepare
-from data_prep.sampling import sample
-from data_prep.sampling import scan
-from data_prep.pipeline import simplify
+from data_prep.sampling import sample, scan
 
 
 def main() -> None:

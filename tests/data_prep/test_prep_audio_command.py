@@ -178,7 +178,7 @@ def test_a_zip_bomb_is_refused_alone(tmp_path, capsys):
         archive.write(tmp_path / "a.wav", "tone.wav")
     assert prep(bomb, tmp_path / "s.h5") == 0
     printed = capsys.readouterr().out
-    assert "bomb.wav: unpacks to" in printed and "good.wav: the file is empty" in printed
+    assert "bomb.wav: expands to" in printed and "good.wav: the file is empty" in printed
     assert SoundStore(tmp_path / "s.h5").ids == ["tone.wav"]
 
 
