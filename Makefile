@@ -3,14 +3,19 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help install quickstart test lint figures benchmarks clean
+.PHONY: help install quickstart test test-fast lint coverage help-texts figures benchmarks clean
 
 help:
 	@echo "make quickstart   prepare, pretrain, probe and report on built-in shapes (about five minutes)"
-	@echo "make test         check style, floors and behaviour"
+	@echo "make test         lint, then all tests"
+	@echo "make test-fast    all tests that take less than about a second (under two minutes)"
+	@echo "make lint         style, types and import contracts"
+	@echo "make coverage     all tests, with the lines that they miss"
+	@echo "make help-texts   write the help texts of the trainers anew, after a change of their options"
 	@echo "make benchmarks   measure against the alternatives, on this machine"
-	@echo "make figures      draw the README's picture anew"
+	@echo "make figures      draw the README's pictures anew"
 	@echo "make install      only set up $(VENV)"
 	@echo "make clean        remove $(VENV) and the quick start"
 
@@ -20,7 +25,7 @@ $(VENV)/.installed: setup.py
 	sh install/debian_libraries.sh $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[all]"
+	$(BIN)/python -m pip install --quiet --editable ".[all,dev]"
 	touch $@
 
 quickstart: install
@@ -30,9 +35,19 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
+
+test-fast: install
+	$(PYTEST) -m "not slow and not medium"
+
+coverage: install
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered
+
+help-texts: install
+	$(BIN)/python -m projects.cli.write_help
 
 benchmarks: install
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

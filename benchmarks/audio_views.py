@@ -18,11 +18,18 @@ from quantize import by_mask, draw
 from timing import compare, describe, machine, write_json
 from torch import Tensor
 
-from projects.audio.augmentation import variant
-from projects.audio.log_mel import FFT, HIGHEST, HOP, LOWEST, MELS, SAMPLE_RATE, SEGMENT_SAMPLES, LogMel
-from projects.audio.normalization import LogMelStatistics
-from projects.audio.resize_crop import ResizeCrops
-from projects.audio.views import AudioViews
+from projects.audio.augmentation import AudioViews, ResizeCrops, variant
+from projects.audio.log_mel import (
+    FFT,
+    HIGHEST,
+    HOP,
+    LOWEST,
+    MELS,
+    SAMPLE_RATE,
+    SEGMENT_SAMPLES,
+    LogMel,
+    LogMelStatistics,
+)
 
 CLIPS = 256
 FREQUENCIES, FRAMES, CANVAS = 64, 96, 144

@@ -22,10 +22,7 @@ from timing import compare, describe, machine, write_json
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pcrq.ssl.byol import BYOL
-from pcrq.ssl.moco_v3 import MoCoV3
-from pcrq.ssl.optimizer import LARS
-from pcrq.ssl.siamese import SiameseFramework
+from pcrq.ssl import BYOL, LARS, MoCoV3, SiameseFramework
 from projects.image.augmentation import Augmentation, variant
 from projects.image.encoder import Encoder, feature_size
 from projects.image.image_transforms import view_transforms

@@ -16,8 +16,7 @@ from ocnn.nn.octree_interp import octree_linear_pts
 from quantized_step import load_batches, view
 from timing import compare, describe, machine, write_json
 
-from octree.batch_octree import build_neighbours, build_octree
-from octree.interpolation import interpolate_at_points
+from octree.batch_octree import build_neighbours, build_octree, interpolate_at_points
 from octree.pair_convolution import PairConv
 from octree.point_batch import PointBatch
 
@@ -52,7 +51,7 @@ def main() -> None:
     batch = view(load_batches(args.store, 1, 32)[0].to(args.device), 0, seed=0)
     seconds = {}
 
-    octree, _ = build_octree(batch, depth)
+    octree = build_octree(batch, depth)
     if not all(torch.equal(octree.keys[d], one_by_one(batch, depth).keys[d]) for d in range(2, depth + 1)):
         raise SystemExit("the octrees differ: times mean nothing")
     contenders = {
@@ -62,7 +61,7 @@ def main() -> None:
     seconds["octree of 32 shapes, depth 6"] = compare(contenders, args.device, args.rounds)
 
     def neighbours(build) -> ocnn.octree.Octree:
-        fresh, _ = build_octree(batch, depth)
+        fresh = build_octree(batch, depth)
         build(fresh)
         return fresh
 
@@ -90,12 +89,12 @@ def main() -> None:
         title = f"3³ convolution, {channels} channels, {nodes:,} {'non-empty ' if nempty else ''}nodes, both passes"
         seconds[title] = compare(contenders, args.device, args.rounds)
 
-    octree, leaf_of_point = build_octree(batch, depth)
+    octree = build_octree(batch, depth)
     build_neighbours(octree, nempty=True)
     data = torch.randn(int(octree.nnum_nempty[depth - 1]), channels, device=args.device, requires_grad=True)
     places = torch.cat([(batch.points + 1) * 2 ** (depth - 2), batch.batch_id.unsqueeze(1)], dim=1)
     contenders = {
-        "ours": lambda: interpolate_at_points(data, octree, depth - 1, batch.points, leaf_of_point, nempty=True),
+        "ours": lambda: interpolate_at_points(data, octree, depth - 1, nempty=True),
         "ocnn": lambda: octree_linear_pts(data, octree, depth - 1, places, nempty=True, bound_check=True),
     }
     found, expected = (contender() for contender in contenders.values())

@@ -19,12 +19,17 @@ from timing import compare, describe, machine, write_json
 
 from data_prep.builtin_shapes import builtin_items
 from data_prep.pipeline import make_shape
-from octree.augmentation import Distortion, clip, quantize
-from octree.batch_octree import build_octree
-from octree.mid_loss import MIDLoss, MIDTarget
-from octree.midnet import MIDNet, MIDNetConfig
-from octree.point_batch import PointBatch, collate
-from pcrq.stores.shape_store import ShapeStore
+from octree import (
+    MIDLoss,
+    MIDNet,
+    MIDNetConfig,
+    PointBatch,
+    RandomAffine,
+    ShapeStore,
+    build_octree,
+    collate,
+    quantize,
+)
 
 
 def load_batches(path: Path | None, batches: int, batch_size: int) -> list[PointBatch]:
@@ -43,7 +48,7 @@ def load_batches(path: Path | None, batches: int, batch_size: int) -> list[Point
 
 def view(batch: PointBatch, bins: int, seed: int) -> PointBatch:
     generator = torch.Generator(batch.points.device).manual_seed(seed)
-    batch = clip(Distortion.sample(batch.batch_size, device=batch.points.device, generator=generator)(batch))
+    batch = RandomAffine()(batch, generator)
     return quantize(batch, bins, generator) if bins else batch
 
 
@@ -62,17 +67,16 @@ class Trainer:
             self.step(view(batch, self.bins, seed))
 
     def step(self, batch: PointBatch) -> None:
-        octree, leaf_of_point = self.network.octree(batch)
-        features, target = self.network(octree), MIDTarget.of(batch, octree, leaf_of_point)
-        loss = self.loss(features, target).total
+        features = self.network(batch)
+        loss = self.loss(features, batch).total
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
-        self.loss.update(features, target)
+        self.loss.update(features, batch)
 
 
 def leaves_of(batches: list[PointBatch], config: MIDNetConfig, bins: int) -> float:
-    octrees = (build_octree(view(b, bins, seed), config.depth, config.full_depth)[0] for seed, b in enumerate(batches))
+    octrees = (build_octree(view(b, bins, seed), config.depth, config.full_depth) for seed, b in enumerate(batches))
     return sum(int(octree.nnum_nempty[-1]) for octree in octrees) / sum(batch.batch_size for batch in batches)
 
 

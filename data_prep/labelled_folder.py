@@ -136,7 +136,7 @@ def _read_table(name: str, content: bytes, items: list[Item], kind: _FileKind) -
         for row in rows:
             file = posixpath.normpath((row["file"] or "").replace("\\", "/"))
             split = (row.get("split") or "").strip()
-            if split not in SPLITS:
+            if split and split not in SPLITS:
                 raise InputError(f"{name}: {file} has the split {split!r}, which is not one of {SPLITS}")
             fold = _fold(row.get("fold"), f"{name}: {file}") if kind.folds else -1
             label = _Label((row["label"] or "").strip(), split, fold)

@@ -1,14 +1,60 @@
-"""Learning on octrees: shape store, batches, augmentation, MID-Net, losses and probes.
+"""Self-supervised learning on octrees: MID-Net with randomized quantization, for point clouds of any size."""
 
-The store (``pcrq.stores.shape_store``) is light; the rest loads torch and ocnn. Import from the modules directly; only
-:func:`octree.load_pretrained`, the way in for a user of pretrained networks, is here as well.
-"""
+from typing import TYPE_CHECKING
 
+from pcrq._lazy import lazy_exports
 
-def __getattr__(name: str):
-    """Import on first use: ``import octree`` alone loads nothing."""
-    if name == "load_pretrained":
-        from octree.pretrained import load_pretrained
+if TYPE_CHECKING:
+    from octree.augmentation import Affine as Affine
+    from octree.augmentation import RandomAffine as RandomAffine
+    from octree.augmentation import clip as clip
+    from octree.augmentation import quantize as quantize
+    from octree.batch_octree import BatchOctree as BatchOctree
+    from octree.batch_octree import build_octree as build_octree
+    from octree.downstream import PartIoU as PartIoU
+    from octree.downstream import PartSegmenter as PartSegmenter
+    from octree.downstream import ShapeClassifier as ShapeClassifier
+    from octree.downstream import part_iou as part_iou
+    from octree.hrnet import HRNet as HRNet
+    from octree.mid_loss import MIDLoss as MIDLoss
+    from octree.mid_loss import MIDLosses as MIDLosses
+    from octree.midnet import MIDFeatures as MIDFeatures
+    from octree.midnet import MIDNet as MIDNet
+    from octree.midnet import MIDNetConfig as MIDNetConfig
+    from octree.point_batch import PointBatch as PointBatch
+    from octree.point_batch import Shape as Shape
+    from octree.point_batch import ShapeDataset as ShapeDataset
+    from octree.point_batch import ShapeStore as ShapeStore
+    from octree.point_batch import collate as collate
+    from octree.pretrained import embed as embed
+    from octree.pretrained import load_pretrained as load_pretrained
+    from octree.pretrained import save_pretrained as save_pretrained
 
-        return load_pretrained
-    raise AttributeError(f"module 'octree' has no attribute {name!r}")
+_MODULES = {
+    "Shape": "point_batch",
+    "ShapeStore": "point_batch",
+    "ShapeDataset": "point_batch",
+    "PointBatch": "point_batch",
+    "collate": "point_batch",
+    "Affine": "augmentation",
+    "RandomAffine": "augmentation",
+    "clip": "augmentation",
+    "quantize": "augmentation",
+    "BatchOctree": "batch_octree",
+    "build_octree": "batch_octree",
+    "HRNet": "hrnet",
+    "MIDNet": "midnet",
+    "MIDNetConfig": "midnet",
+    "MIDFeatures": "midnet",
+    "MIDLoss": "mid_loss",
+    "MIDLosses": "mid_loss",
+    "ShapeClassifier": "downstream",
+    "PartSegmenter": "downstream",
+    "PartIoU": "downstream",
+    "part_iou": "downstream",
+    "embed": "pretrained",
+    "load_pretrained": "pretrained",
+    "save_pretrained": "pretrained",
+}
+__all__ = list(_MODULES)
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

@@ -1,8 +1,8 @@
-"""The views that MID-Net trains on: its base augmentation, then randomized quantization, batched on the device.
+"""Augmentation of point clouds, batched on the device: MID-Net's random affine map, then randomized quantization.
 
-The base augmentation is that of MID-Net (Wang et al., AAAI 2021; microsoft/O-CNN, ``transform_points``): rotate,
-shift, scale, drop what leaves the cube. Randomized quantization of the coordinates comes after it and before the
-octree (Wu et al., ICCV 2023, section 5.2); normals are not quantized.
+The affine map is that of MID-Net (Wang et al., AAAI 2021; microsoft/O-CNN, ``transform_points``): rotate, shift,
+scale, and drop what leaves the cube. Quantization of the coordinates comes after it and before the octree (Wu et al.,
+ICCV 2023, section 5.2); normals are not quantized.
 """
 
 from __future__ import annotations
@@ -14,65 +14,96 @@ import torch
 import torch.nn.functional as F
 
 from octree.point_batch import PointBatch
+from pcrq.errors import InputError
 from pcrq.points import randomized_quantize_points
 
 
 @dataclass(frozen=True)
-class Distortion:
-    """A drawn base augmentation: one rotation, shift and scale for every cloud of a batch.
+class Affine:
+    """One rotation, shift and scale for every cloud of a batch.
 
     Args:
-        angle: (B,) rotation about the y axis in radians.
-        shift: (B, 3) translation, applied after the rotation.
-        scale: (B, 3) factor of every axis, applied last.
+        angle: (B,) float32 rotation about the y axis in radians.
+        shift: (B, 3) float32 translation, applied after the rotation.
+        scale: (B, 3) float32 positive factor of every axis, applied last.
     """
 
     angle: torch.Tensor
     shift: torch.Tensor
     scale: torch.Tensor
 
-    @classmethod
+    def __call__(self, batch: PointBatch) -> PointBatch:
+        """Transform every cloud; normals follow the surface and stay unit vectors. No point is dropped."""
+        cos, sin = self.angle.cos()[batch.batch_id], self.angle.sin()[batch.batch_id]
+        scale = self.scale[batch.batch_id]
+        points = _rotate_about_y(batch.points, cos, sin) + self.shift[batch.batch_id]
+        normals = batch.normals
+        if normals is not None:
+            normals = F.normalize(_rotate_about_y(normals, cos, sin) / scale, dim=1)
+        return replace(batch, points=points * scale, normals=normals)
+
+
+@dataclass(frozen=True)
+class RandomAffine:
+    """Rotate, shift and scale every cloud at random, then drop the points outside the cube (-1, 1)³.
+
+    The defaults are those of MID-Net's pretraining.
+
+    Args:
+        angle: rotation about the y axis by a whole number of degrees in [-angle, angle), in [0, 180].
+        shift: maximum translation of every axis, as a fraction of the diameter 2 of the unit ball, in [0, 1].
+        scale: factor of every axis in [1 - scale, 1 + scale], in [0, 1).
+        uniform_scale: one factor for all three axes.
+
+    Raises:
+        InputError: a number is out of range.
+
+    Example:
+        >>> batch = PointBatch.from_points(torch.rand(100, 3) - 0.5)
+        >>> augment = RandomAffine(angle=10)
+        >>> augmented = augment(batch)
+        >>> same = clip(augment.sample(batch.batch_size)(batch))  # the same in two steps, to keep the sampled map
+
+    Source: microsoft/O-CNN, tensorflow/script/configs/hrnet_mid; Wang et al., AAAI 2021.
+    """
+
+    angle: int = 180
+    shift: float = 0.25
+    scale: float = 0.25
+    uniform_scale: bool = False
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.angle <= 180 and 0 <= self.shift <= 1 and 0 <= self.scale < 1):
+            raise InputError(
+                f"angle {self.angle}, shift {self.shift}, scale {self.scale}: must be in [0, 180], [0, 1] and [0, 1)"
+            )
+
     def sample(
-        cls,
-        batch_size: int,
-        *,
-        angle: int = 180,
-        shift: float = 0.25,
-        scale: float = 0.25,
-        uniform_scale: bool = False,
-        device: torch.device | str = "cpu",
-        generator: torch.Generator | None = None,
-    ) -> Distortion:
-        """Draw one distortion per cloud.
+        self, batch_size: int, device: torch.device | str = "cpu", generator: torch.Generator | None = None
+    ) -> Affine:
+        """Sample one affine map per cloud.
 
         Args:
             batch_size: number of clouds B.
-            angle: rotate by a whole number of degrees in [-angle, angle).
-            shift: move every axis by up to this part of the cloud's diameter, which is 2 for the unit ball.
-            scale: multiply every axis by a factor in [1 - scale, 1 + scale].
-            uniform_scale: use one factor for all three axes.
-            device: where to draw; a ``generator`` must live there.
+            device: of the sampled numbers.
+            generator: source of randomness on ``device``; None for torch's global generator.
         """
 
         def uniform(width: int, low: float, high: float) -> torch.Tensor:
             return torch.rand(batch_size, width, device=device, generator=generator) * (high - low) + low
 
         degrees = torch.zeros(batch_size, device=device)
-        if angle > 0:
-            degrees = torch.randint(-angle, angle, (batch_size,), device=device, generator=generator)
-        return cls(
+        if self.angle > 0:
+            degrees = torch.randint(-self.angle, self.angle, (batch_size,), device=device, generator=generator)
+        return Affine(
             angle=degrees * (math.pi / 180),
-            shift=uniform(3, -2 * shift, 2 * shift),
-            scale=uniform(1 if uniform_scale else 3, 1 - scale, 1 + scale).expand(batch_size, 3),
+            shift=uniform(3, -2 * self.shift, 2 * self.shift),
+            scale=uniform(1 if self.uniform_scale else 3, 1 - self.scale, 1 + self.scale).expand(batch_size, 3),
         )
 
-    def __call__(self, batch: PointBatch) -> PointBatch:
-        """Rotate, shift and scale every cloud; normals follow the surface and stay unit vectors."""
-        cos, sin = self.angle.cos()[batch.batch_id], self.angle.sin()[batch.batch_id]
-        scale = self.scale[batch.batch_id]
-        points = _rotate_about_y(batch.points, cos, sin) + self.shift[batch.batch_id]
-        normals = _rotate_about_y(batch.normals, cos, sin) / scale
-        return replace(batch, points=points * scale, normals=F.normalize(normals, dim=1))
+    def __call__(self, batch: PointBatch, generator: torch.Generator | None = None) -> PointBatch:
+        """Sample on the device of the batch, transform, and drop the points outside the cube."""
+        return clip(self.sample(batch.batch_size, batch.device, generator)(batch))
 
 
 def clip(batch: PointBatch) -> PointBatch:
@@ -80,10 +111,30 @@ def clip(batch: PointBatch) -> PointBatch:
     return batch.select((batch.points.abs() < 1).all(dim=1))
 
 
-def quantize(batch: PointBatch, bins: int, generator: torch.Generator | None = None, **options: bool) -> PointBatch:
-    """Quantize the coordinates, one quantizer per cloud and axis; ``options`` as for randomized_quantize_points."""
+def quantize(
+    batch: PointBatch,
+    bins: int = 30,
+    generator: torch.Generator | None = None,
+    *,
+    random_edges: bool = True,
+    random_values: bool = True,
+) -> PointBatch:
+    """Quantize the coordinates by an independent random quantizer per cloud and axis.
+
+    Args:
+        batch: clouds; labels, patches and normals are kept as they are.
+        bins: bins per axis, at least 1; the paper uses 30.
+        generator: source of randomness; None for torch's global generator.
+        random_edges: sample the boundaries of the bins; False: bins of equal width.
+        random_values: sample the value of a bin; False: its center.
+
+    Raises:
+        InputError: ``bins`` is below 1. For no quantization, do not call this function.
+
+    Source: Wu et al., ICCV 2023, section 5.2; see :class:`pcrq.PointQuantizer`.
+    """
     points = randomized_quantize_points(
-        batch.points, batch.batch_id, batch.batch_size, bins=bins, generator=generator, **options
+        batch.points, batch.batch_id, batch.batch_size, bins, random_edges, random_values, generator
     )
     return replace(batch, points=points)
 

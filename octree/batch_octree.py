@@ -1,7 +1,7 @@
-"""One octree for a whole batch, with just the neighbour tables that a network visits.
+"""One octree for a whole batch of point clouds, its neighbor tables, and interpolation of its features.
 
-ocnn's reference path builds an octree per sample and merges them. Here the batch id is a part of every node's key
-from the start, so sorting the points once gives the merged octree.
+ocnn's reference path builds one octree per sample and merges them. Here the batch id is part of every node's key from
+the start, so sorting the points once gives the merged octree.
 """
 
 from __future__ import annotations
@@ -9,13 +9,26 @@ from __future__ import annotations
 import torch
 from ocnn.octree import Octree, Points
 
-from octree.point_batch import PointBatch
+from octree.point_batch import PointBatch, check_values
+from pcrq.errors import InputError
 
 BELOW_ONE = 1 - 2**-20  # ocnn's cube is half open: a coordinate of exactly 1 would wrap round to the other side
 _ROUNDING = 1e-4
 
 
-def build_octree(batch: PointBatch, depth: int, full_depth: int = 2) -> tuple[Octree, torch.Tensor]:
+class BatchOctree(Octree):  # type: ignore[misc] # ocnn has no types
+    """An :class:`ocnn.octree.Octree` of B clouds that keeps the points it was built from; see :func:`build_octree`.
+
+    Attributes:
+        input_points: (N, 3) float32 coordinates.
+        leaf_of_point: (N,) int64 row of every point among the L non-empty leaves.
+    """
+
+    input_points: torch.Tensor
+    leaf_of_point: torch.Tensor
+
+
+def build_octree(batch: PointBatch, depth: int, full_depth: int = 2) -> BatchOctree:
     """Build the octree of a batch on the batch's device.
 
     Args:
@@ -24,16 +37,16 @@ def build_octree(batch: PointBatch, depth: int, full_depth: int = 2) -> tuple[Oc
         full_depth: every node exists down to this depth.
 
     Returns:
-        The octree, and the (N,) int64 non-empty leaf of every point. Leaves are ordered by cloud, then along
-        ocnn's shuffled key. ``octree.points``, ``.normals`` at ``depth`` hold the means over a leaf.
+        The octree, without neighbor tables. Leaves are ordered by cloud, then along ocnn's shuffled key.
+        ``octree.points[depth]`` and ``octree.normals[depth]`` are the means over each non-empty leaf.
 
     Raises:
-        ValueError: the batch has no points, or one lies outside the cube.
+        InputError: the depths are out of range, or :func:`octree.point_batch.check_values` refuses the batch. Values
+            are checked together, so that a GPU is waited for once.
     """
-    if len(batch.points) == 0:
-        raise ValueError("an octree needs at least one point; the batch has none")
-    if not (batch.points.abs() <= 1 + _ROUNDING).all():
-        raise ValueError("points must lie in [-1, 1]; normalise the shapes, and clip after an augmentation")
+    if not 0 <= full_depth <= depth <= 16:
+        raise InputError(f"depth {depth}, full_depth {full_depth}: must be 0 <= full_depth <= depth <= 16")
+    check_values(batch, limit=1 + _ROUNDING)
     points = Points(
         batch.points.clamp(-1, BELOW_ONE),
         batch.normals,
@@ -41,13 +54,14 @@ def build_octree(batch: PointBatch, depth: int, full_depth: int = 2) -> tuple[Oc
         batch_size=int(batch.batch_id[-1]) + 1,  # what Points checks; the last clouds may own no point
     )
     points.batch_size = batch.batch_size
-    octree = Octree(depth, full_depth, batch.batch_size, batch.points.device)
-    leaf_of_point = octree.build_octree(points)
-    return octree, leaf_of_point
+    octree = BatchOctree(depth, full_depth, batch.batch_size, batch.device)
+    octree.leaf_of_point = octree.build_octree(points)
+    octree.input_points = batch.points
+    return octree
 
 
-def build_neighbours(octree: Octree, nempty: bool) -> None:
-    """Fill the 3³ neighbour tables of the octree in place, from its full depth down to the leaves.
+def build_neighbours(octree: BatchOctree, nempty: bool) -> None:
+    """Fill the 3³ neighbor tables of the octree in place, from its full depth down to the leaves.
 
     With ``nempty`` only non-empty nodes get a row, looked up through their parents' rows: the tables that
     ``octree.get_neigh(depth, nempty=True)`` returns, without ever building those of all nodes.
@@ -63,31 +77,83 @@ def build_neighbours(octree: Octree, nempty: bool) -> None:
         octree.nempty_neighs[depth] = _neighbours_by_parent(octree, depth)
 
 
-def _neighbours_by_parent(octree: Octree, depth: int) -> torch.Tensor:
-    """(L, 27) int64 neighbours among the L non-empty nodes of ``depth``, -1 where there is none."""
+def _neighbours_by_parent(octree: BatchOctree, depth: int) -> torch.Tensor:
+    """(L, 27) int64 neighbors among the L non-empty nodes of ``depth``, -1 where there is none."""
     node = octree.nempty_index(depth)
     parent, octant = node >> 3, node & 7
     parent_neighbour = octree.nempty_neighs[depth - 1][parent].gather(1, octree.lut_parent[octant])
     neighbour_node = (parent_neighbour << 3) + octree.lut_child[octant]
-    neighbour = octree.children[depth].long()[neighbour_node.clamp_(min=0)]
+    neighbour: torch.Tensor = octree.children[depth].long()[neighbour_node.clamp_(min=0)]
     return neighbour.masked_fill_(parent_neighbour < 0, -1)
 
 
-def leaf_patches(leaf_of_point: torch.Tensor, patches: torch.Tensor, leaves: int) -> torch.Tensor:
-    """The patch that most points of a leaf belong to; the lowest id among equals.
+def interpolate_to_children(data: torch.Tensor, octree: BatchOctree, depth: int, nempty: bool) -> torch.Tensor:
+    """Interpolate from the nodes of ``depth`` to the centers of the non-empty nodes of ``depth`` + 1.
 
     Args:
-        leaf_of_point: (N,) int64 leaf of every point, as :func:`build_octree` returns.
-        patches: (N,) int64 patch of every point.
-        leaves: number of non-empty leaves L.
+        data: (M, C) features of the nodes of ``depth``, or of the non-empty ones if ``nempty``.
+        octree: an octree with neighbor tables.
+        depth: depth of ``data``.
+        nempty: whether ``data`` has rows for non-empty nodes only.
 
     Returns:
-        (L,) int64.
+        (L, C) features of the non-empty nodes of ``depth`` + 1.
     """
-    span = int(patches.max()) + 1
-    pair, votes = torch.unique(leaf_of_point * span + patches, return_counts=True)
-    leaf, patch = pair // span, pair % span
-    ballot = votes * span + (span - 1 - patch)  # most votes first, then the lowest patch
-    best = torch.zeros(leaves, dtype=torch.long, device=patches.device)
-    best.scatter_reduce_(0, leaf, ballot, reduce="amax")
-    return span - 1 - best % span
+    child = octree.nempty_index(depth + 1)
+    octant = torch.arange(8, device=data.device)
+    bits = torch.stack([octant >> 2 & 1, octant >> 1 & 1, octant & 1], dim=1)
+    quarter = (bits * 2 - 1) / 4  # a child's center is a quarter of its parent's side from the parent's center
+    return _interpolate(data, octree, depth, child >> 3, quarter[child & 7], nempty)
+
+
+def interpolate_at_points(data: torch.Tensor, octree: BatchOctree, depth: int, nempty: bool) -> torch.Tensor:
+    """Interpolate from the nodes of ``depth`` at the points that the octree was built from.
+
+    Args:
+        data: (M, C) features of the nodes of ``depth``, or of the non-empty ones if ``nempty``.
+        octree: an octree with neighbor tables.
+        depth: ``octree.depth`` - 1, one above the leaves.
+        nempty: whether ``data`` has rows for non-empty nodes only.
+
+    Returns:
+        (N, C) features of the points.
+    """
+    parent = octree.nempty_index(depth + 1)[octree.leaf_of_point] >> 3
+    position = (octree.input_points.clamp(-1, BELOW_ONE) + 1) * 2 ** (depth - 1)  # in nodes
+    return _interpolate(data, octree, depth, parent, position - position.floor() - 0.5, nempty)
+
+
+def _interpolate(
+    data: torch.Tensor, octree: BatchOctree, depth: int, node: torch.Tensor, offset: torch.Tensor, nempty: bool
+) -> torch.Tensor:
+    """Interpolate at places inside non-empty nodes.
+
+    The eight nodes around a place are the one it lies in and seven of its 26 neighbors, looked up in the
+    neighbor table. Nodes that do not exist are left out and the other weights rescaled.
+
+    Args:
+        node: (P,) int64 node that a place lies in, counted among the non-empty ones.
+        offset: (P, 3) place relative to the node's center, in sides of the node, in [-0.5, 0.5].
+    """
+    row = node if nempty else octree.nempty_index(depth)[node]
+    table = octree.get_neigh(depth, "333", 1, nempty)
+    corner = torch.arange(8, device=data.device)
+    step = torch.stack([corner >> 2 & 1, corner >> 1 & 1, corner & 1], dim=1)  # (8, 3) whether to leave the node
+    toward = torch.where(offset < 0, -1, 1).unsqueeze(1) * step  # (P, 8, 3)
+    x, y, z = (toward + 1).unbind(dim=2)
+    share = offset.abs().unsqueeze(1)
+    weight = torch.where(step == 1, share, 1 - share).prod(dim=2)
+    neighbour = table[row].gather(1, 9 * x + 3 * y + z).long()
+    exists = neighbour >= 0
+    weight = torch.where(exists, weight, 0)
+    weight = weight / weight.sum(dim=1, keepdim=True)
+    place = torch.arange(len(node), device=data.device).unsqueeze(1).expand_as(neighbour)
+    with torch.autocast(data.device.type, enabled=False):  # sparse products exist in full precision only
+        matrix = torch.sparse_coo_tensor(
+            torch.stack([place[exists], neighbour[exists]]),
+            weight[exists],
+            (len(node), len(data)),
+            check_invariants=False,
+        )
+        interpolated: torch.Tensor = torch.sparse.mm(matrix, data.float())
+    return interpolated.to(data.dtype)

@@ -20,7 +20,7 @@ STAGES = 3
 
 @dataclass(frozen=True)
 class BackboneFeatures:
-    """What the backbone hands to the heads.
+    """Output of the backbone.
 
     Args:
         leaves: (L, width / 2) features at the depth d of the leaves, from the first convolution.
@@ -32,13 +32,13 @@ class BackboneFeatures:
 
 
 class HRNet(nn.Module):
-    """From leaf features to features at four depths.
+    """Backbone of MID-Net: from features of the leaves to features at four depths.
 
     Args:
         width: channels at depth d-1; the paper's network has 128.
         in_channels: channels of a leaf: the normal (3) and the displacement of the mean point (1).
         blocks: residual blocks per branch and stage.
-        nempty: convolve non-empty nodes only. O-CNN convolves all nodes; non-empty ones cost about a third.
+        nempty: convolve non-empty nodes only, at about a third of the cost. O-CNN convolves all nodes.
     """
 
     def __init__(self, width: int = 128, in_channels: int = 4, blocks: int = 3, nempty: bool = False):
@@ -59,17 +59,20 @@ class HRNet(nn.Module):
         )
 
     def forward(self, data: torch.Tensor, octree: Octree) -> BackboneFeatures:
-        """Run the backbone on (L, in_channels) features of the leaves."""
+        """Return the features of an octree with neighbor tables.
+
+        Args:
+            data: (L, in_channels) features of the leaves; of the non-empty ones if ``nempty``.
+            octree: made by :meth:`octree.MIDNet.octree`.
+        """
         depth = octree.depth
         leaves = self.front_leaves(data, octree, depth)
         branches = [self.front(octree_max_pool(leaves, octree, depth, self.nempty), octree, depth - 1)]
         for stage, blocks in enumerate(self.stages):
             if stage > 0:
                 branches = self.exchanges[stage - 1](branches, octree, depth - 1)
-            branches = [
-                block(branch, octree, depth - 1 - level)
-                for level, (block, branch) in enumerate(zip(blocks, branches, strict=True))
-            ]
+            for level, block in enumerate(blocks.children()):
+                branches[level] = block(branches[level], octree, depth - 1 - level)
         return BackboneFeatures(leaves, branches)
 
 
@@ -103,7 +106,8 @@ class Exchange(nn.Module):
             return data
         project = self.project[f"{source}_to_{target}"]
         if source < target:  # to a coarser branch: pool, then project
-            return project(max_pool_to(data, octree, depth - source, depth - target, self.nempty))
+            pooled: torch.Tensor = project(max_pool_to(data, octree, depth - source, depth - target, self.nempty))
+            return pooled
         return upsample_to(project(data), octree, depth - source, depth - target, self.nempty)
 
 

@@ -1,4 +1,8 @@
-"""The two losses of MID-Net over their memory banks (Wang et al., AAAI 2021; microsoft/O-CNN, ``mid_loss.py``)."""
+"""The two losses of MID-Net and their memory banks (Wang et al., AAAI 2021; microsoft/O-CNN, ``mid_loss.py``).
+
+Instance discrimination needs a class weight per training shape, and per patch of every training shape. A memory bank
+of the last features takes the place of these weights (Wu et al., CVPR 2018).
+"""
 
 from __future__ import annotations
 
@@ -6,45 +10,22 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from ocnn.octree import Octree
 from torch import nn
 
-from octree.batch_octree import leaf_patches
-from octree.memory_bank import PatchMemory, ShapeMemory
 from octree.midnet import MIDFeatures
 from octree.point_batch import PointBatch
+from pcrq.errors import InputError
+from pcrq.ssl import gather
 
 TEMPERATURE = 0.1
-
-
-@dataclass(frozen=True)
-class MIDTarget:
-    """What the features of a batch are compared with.
-
-    Args:
-        index: (B,) row of every shape in the memory banks.
-        batch_id: (L,) ascending: the shape of every non-empty leaf.
-        patch: (L,) patch of every non-empty leaf.
-    """
-
-    index: torch.Tensor
-    batch_id: torch.Tensor
-    patch: torch.Tensor
-
-    @classmethod
-    def of(cls, batch: PointBatch, octree: Octree, leaf_of_point: torch.Tensor) -> MIDTarget:
-        """The target of a batch with patches and its octree, as :meth:`octree.midnet.MIDNet.octree` makes it."""
-        leaves = int(octree.nnum_nempty[octree.depth])
-        return cls(
-            index=batch.index,
-            batch_id=octree.batch_id(octree.depth, nempty=True),
-            patch=leaf_patches(leaf_of_point, batch.patches, leaves),
-        )
+MOMENTUM = 0.5
+_BLOCK = 128  # local features of one shape that are compared with its patches at once
+_SEED = 57449  # banks start equal in every process, independent of the state of its random generators
 
 
 @dataclass(frozen=True)
 class MIDLosses:
-    """Scalars of one step; accuracies are in [0, 1] and carry no gradient."""
+    """Scalars of one step; accuracies are in [0, 1] and have no gradient."""
 
     shape_loss: torch.Tensor
     point_loss: torch.Tensor
@@ -58,36 +39,242 @@ class MIDLosses:
 
 
 class MIDLoss(nn.Module):
-    """Tell every shape from all others, and every patch from the other patches of its shape.
+    """Classify every shape among all training shapes, and every local feature among the patches of its shape.
+
+    Works with every network that returns :class:`octree.MIDFeatures`: a unit vector per shape, unit vectors of points
+    (or voxels, leaves, …), and which of these each point of the batch belongs to. The batch must have ``patches`` and
+    ``index``; :class:`octree.ShapeDataset` sets the latter.
 
     Args:
-        shapes: number of training shapes.
-        patches: patches of a shape.
-        shape_channels: dimensions of the shape feature.
-        point_channels: dimensions of the point features.
+        shapes: number of training shapes S.
+        patches: patches P per shape, more than the largest patch id; ``data_prep`` makes 100.
+        shape_channels: dimensions D of the global feature.
+        point_channels: dimensions D' of the local features.
+
+    Example:
+        >>> losses = loss(features, batch)
+        >>> losses.total.backward(); optimizer.step()
+        >>> loss.update(features, batch)
+
+    Source: Wang et al., AAAI 2021, equations 1 to 4.
     """
 
     def __init__(self, shapes: int, patches: int = 100, shape_channels: int = 128, point_channels: int = 64):
         super().__init__()
+        if min(shapes, patches, shape_channels, point_channels) < 1:
+            raise InputError(f"MIDLoss of {shapes} shapes and {patches} patches: all numbers must be at least 1")
         self.shape_memory = ShapeMemory(shapes, shape_channels)
         self.patch_memory = PatchMemory(shapes, patches, point_channels)
 
-    def forward(self, features: MIDFeatures, target: MIDTarget) -> MIDLosses:
-        """Softmax cross-entropy against both banks, at temperature 0.1, always in full precision."""
-        with torch.autocast(features.shape.device.type, enabled=False):
-            shape_logits = self.shape_memory.similarity(features.shape) / TEMPERATURE
-            point_logits = self.patch_memory.similarity(features.point, target.batch_id, target.index) / TEMPERATURE
+    def forward(self, features: MIDFeatures, batch: PointBatch) -> MIDLosses:
+        """Softmax cross-entropy against both memory banks, at temperature 0.1, always in full precision.
+
+        Args:
+            features: of the network for ``batch``.
+            batch: the augmented batch that the network was called with. An ``index`` of -1 throughout is accepted only
+                for a batch of all S training shapes in their order.
+
+        Raises:
+            InputError: sizes, types or devices do not fit; patches or index are missing or out of range. Values are
+                checked together, so that a GPU is waited for once.
+        """
+        self._check_sizes(features, batch)
+        self._check_values(features, batch)
+        index, batch_id, patch = self._targets(features, batch)
+        with torch.autocast(batch.device.type, enabled=False):
+            shape_logits = self.shape_memory.similarity(features.global_feature) / TEMPERATURE
+            point_logits = self.patch_memory.similarity(features.local_feature, batch_id, index) / TEMPERATURE
         return MIDLosses(
-            shape_loss=F.cross_entropy(shape_logits, target.index),
-            point_loss=F.cross_entropy(point_logits, target.patch),
-            shape_accuracy=_accuracy(shape_logits, target.index),
-            point_accuracy=_accuracy(point_logits, target.patch),
+            shape_loss=F.cross_entropy(shape_logits, index),
+            point_loss=F.cross_entropy(point_logits, patch),
+            shape_accuracy=_accuracy(shape_logits, index),
+            point_accuracy=_accuracy(point_logits, patch),
         )
 
-    def update(self, features: MIDFeatures, target: MIDTarget) -> None:
-        """Update both banks; call it after the optimiser's step, on every device."""
-        self.shape_memory.update(features.shape, target.index)
-        self.patch_memory.update(features.point, target.batch_id, target.patch, target.index)
+    def update(self, features: MIDFeatures, batch: PointBatch) -> None:
+        """Move the memory banks towards the features of this step, of all processes.
+
+        Call it after the optimizer's step, in every process, with the arguments of :meth:`forward`. All processes
+        must have the same number of shapes.
+        """
+        self._check_sizes(features, batch)
+        index, batch_id, patch = self._targets(features, batch)
+        self.shape_memory.update(features.global_feature, index)
+        self.patch_memory.update(features.local_feature, batch_id, patch, index)
+
+    def _targets(self, features: MIDFeatures, batch: PointBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The (B,) rows of the shapes in the banks, and the (L,) cloud and (L,) patch of every local feature."""
+        assert batch.patches is not None
+        index, row = batch.index, features.local_of_point
+        if batch.batch_size == len(self.shape_memory.memory):  # all shapes, perhaps without an index
+            index = torch.where((index < 0).all(), torch.arange(len(index), device=index.device), index)
+        if row is None:
+            return index, batch.batch_id, batch.patches
+        count = len(features.local_feature)
+        batch_id = batch.batch_id.new_zeros(count).scatter_(0, row, batch.batch_id)
+        return index, batch_id, majority_patch(row, batch.patches, count, self.patch_memory.memory.shape[1])
+
+    def _check_sizes(self, features: MIDFeatures, batch: PointBatch) -> None:
+        """Check what is known without waiting for the device."""
+        if batch.patches is None:
+            raise InputError(
+                "the batch has no patches, which the local loss needs; prepare the shapes with patches, "
+                "or pass patches= to PointBatch.from_points"
+            )
+        row, points = features.local_of_point, len(batch.points)
+        count = points if row is None else len(features.local_feature)
+        expected = {
+            "global_feature": (batch.batch_size, self.shape_memory.memory.shape[1]),
+            "local_feature": (count, self.patch_memory.memory.shape[2]),
+        }
+        for name, size in expected.items():
+            found = tuple(getattr(features, name).shape)
+            if found != size:
+                raise InputError(
+                    f"{name} is {found}, but must be {size} for {batch.batch_size} shapes and {points} points; see "
+                    "octree.MIDFeatures, and shape_channels and point_channels of MIDLoss"
+                )
+        if row is not None and (row.shape != (points,) or row.dtype != torch.int64):
+            raise InputError(f"local_of_point is {tuple(row.shape)} {row.dtype}, but must be ({points},) torch.int64")
+        devices = {features.global_feature.device, features.local_feature.device, batch.device}
+        if devices != {self.shape_memory.memory.device}:
+            raise InputError(
+                f"features are on {features.global_feature.device}, the batch on {batch.device}, the memory banks on "
+                f"{self.shape_memory.memory.device}; move all to one device by .to(device)"
+            )
+
+    def _check_values(self, features: MIDFeatures, batch: PointBatch) -> None:
+        """Check index and patches, waiting once for the device."""
+        assert batch.patches is not None
+        row = features.local_of_point
+        ranges = [batch.index, batch.patches, *([] if row is None else [row])]
+        values = torch.stack([bound for tensor in ranges for bound in tensor.aminmax()]).tolist()
+        shapes, patches = self.patch_memory.memory.shape[:2]
+        if values[0] < 0 and not (values[1] < 0 and batch.batch_size == shapes):
+            raise InputError(
+                f"index {values[0]}: the loss must know which of the {shapes} training shapes each cloud is; read them "
+                "from an octree.ShapeDataset, or pass index= to PointBatch.from_points"
+            )
+        limits = {"index": (values[1], shapes, "shapes"), "patch": (values[3], patches, "patches")}
+        for name, (value, limit, option) in limits.items():
+            if value >= limit:
+                raise InputError(f"{name} {value} is too large for MIDLoss({option}={limit}); it must be below {limit}")
+        if values[2] < 0:
+            raise InputError(f"patch {values[2]}: every point must have a patch, so patches must be at least 0")
+        if row is not None and not 0 <= values[4] <= values[5] < len(features.local_feature):
+            count = len(features.local_feature)
+            raise InputError(f"local_of_point runs from {values[4]} to {values[5]}, but must be in [0, {count})")
+
+
+class ShapeMemory(nn.Module):
+    """One unit vector per training shape.
+
+    Args:
+        shapes: number of training shapes S.
+        channels: dimensions D of the global feature.
+    """
+
+    memory: torch.Tensor
+
+    def __init__(self, shapes: int, channels: int):
+        super().__init__()
+        self.register_buffer("memory", _random_unit_vectors(shapes, channels))
+
+    def similarity(self, feature: torch.Tensor) -> torch.Tensor:
+        """(B, S) cosine of (B, D) unit features with every shape of the bank."""
+        return feature @ self.memory.t()
+
+    @torch.no_grad()
+    def update(self, feature: torch.Tensor, index: torch.Tensor) -> None:
+        """Move the rows ``index`` (B,) towards the unit features (B, D) of this step in all processes."""
+        feature, index = gather(feature), gather(index)
+        row, place = torch.unique(index, return_inverse=True)
+        mean = feature.new_zeros(len(row), feature.shape[1]).index_add_(0, place, feature)
+        self.memory[row] = _moved(self.memory[row], F.normalize(mean, dim=1))
+
+
+class PatchMemory(nn.Module):
+    """One unit vector per patch of every training shape.
+
+    Args:
+        shapes: number of training shapes S.
+        patches: patches P per shape.
+        channels: dimensions D' of a local feature.
+    """
+
+    memory: torch.Tensor
+
+    def __init__(self, shapes: int, patches: int, channels: int):
+        super().__init__()
+        self.register_buffer("memory", _random_unit_vectors(shapes, patches, channels))
+
+    def similarity(self, feature: torch.Tensor, batch_id: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """(L, P) cosine of (L, D') unit features with the patches of their own shape.
+
+        Args:
+            feature: (L, D') local features, ordered by shape.
+            batch_id: (L,) ascending: the shape of the batch that a local feature belongs to.
+            index: (B,) rows of the bank.
+        """
+        count = torch.bincount(batch_id, minlength=len(index))
+        position = torch.arange(len(batch_id), device=batch_id.device) - (count.cumsum(0) - count)[batch_id]
+        blocks = -(-count // _BLOCK)  # of equal size, so that one batched product does for shapes of any size
+        block = (blocks.cumsum(0) - blocks)[batch_id] + position // _BLOCK
+        padded = feature.new_zeros(int(blocks.sum()), _BLOCK, feature.shape[1])
+        padded = padded.index_put((block, position % _BLOCK), feature)
+        memory = self.memory[index.repeat_interleave(blocks)]
+        return torch.bmm(padded, memory.transpose(1, 2))[block, position % _BLOCK]
+
+    @torch.no_grad()
+    def update(self, feature: torch.Tensor, batch_id: torch.Tensor, patch: torch.Tensor, index: torch.Tensor) -> None:
+        """Move every patch of this step's shapes towards the mean of its local features; others stay.
+
+        Args:
+            feature: (L, D') local features.
+            batch_id: (L,) the shape of the batch that a local feature belongs to.
+            patch: (L,) the patch of a local feature.
+            index: (B,) rows of the bank.
+        """
+        _, patches, channels = self.memory.shape
+        total = feature.new_zeros(len(index) * patches, channels)
+        total.index_add_(0, batch_id * patches + patch, feature.detach())
+        total = gather(total.view(len(index), patches, channels))
+        row, place = torch.unique(gather(index), return_inverse=True)
+        total = torch.zeros_like(total[: len(row)]).index_add_(0, place, total)
+        seen = total.abs().sum(dim=2, keepdim=True) > 0
+        old = self.memory[row]
+        self.memory[row] = torch.where(seen, _moved(old, F.normalize(total, dim=2)), old)
+
+
+def majority_patch(row: torch.Tensor, patches: torch.Tensor, count: int, limit: int) -> torch.Tensor:
+    """The patch of most points of every local feature; the lowest id among equals.
+
+    Args:
+        row: (N,) int64 in [0, L), the local feature of every point; each must have a point.
+        patches: (N,) int64 in [0, limit), the patch of every point.
+        count: number of local features L.
+        limit: number of patches.
+
+    Returns:
+        (L,) int64.
+    """
+    pair, votes = torch.unique(row * limit + patches, return_counts=True)
+    owner, patch = pair // limit, pair % limit
+    ballot = votes * limit + (limit - 1 - patch)  # most votes first, then the lowest patch
+    best = torch.zeros(count, dtype=torch.long, device=patches.device)
+    best.scatter_reduce_(0, owner, ballot, reduce="amax")
+    return limit - 1 - best % limit
+
+
+def _moved(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+    """Half way from old to new unit vectors; where the features of a step overflowed, the old ones."""
+    moved = F.normalize(MOMENTUM * new + (1 - MOMENTUM) * old, dim=-1)
+    return torch.where(moved.isfinite().all(dim=-1, keepdim=True), moved, old)
+
+
+def _random_unit_vectors(*size: int) -> torch.Tensor:
+    vectors = torch.randn(*size, generator=torch.Generator().manual_seed(_SEED))
+    return vectors.div_(vectors.norm(dim=-1, keepdim=True))
 
 
 def _accuracy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

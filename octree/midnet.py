@@ -1,26 +1,31 @@
-"""MID-Net: HRNet with a shape head and a point head, both ending on the unit sphere.
+"""MID-Net: HRNet with a shape head and a point head, whose outputs are unit vectors.
 
-Multiresolution instance discrimination (Wang et al., AAAI 2021): the shape feature tells a shape from all others, the
-point features tell the patches of one shape apart.
+Multiresolution instance discrimination (Wang et al., AAAI 2021): the global feature distinguishes a shape from all
+others, the local features distinguish the patches of one shape.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from ocnn.modules import Conv1x1BnRelu
 from ocnn.nn import octree_depad, octree_global_pool
-from ocnn.octree import Octree
 from torch import nn
 
-from octree.batch_octree import build_neighbours, build_octree
+from octree.batch_octree import (
+    BatchOctree,
+    build_neighbours,
+    build_octree,
+    interpolate_at_points,
+    interpolate_to_children,
+)
 from octree.hrnet import STAGES, BackboneFeatures, HRNet, max_pool_to, upsample_to
-from octree.interpolation import interpolate_at_points, interpolate_to_children
 from octree.pair_convolution import use_pair_convolution
 from octree.point_batch import PointBatch
-from pcrq import InputError
+from pcrq.errors import InputError
 
 IN_CHANNELS = 4
 
@@ -63,59 +68,83 @@ class MIDNetConfig:
         if self.blocks < 1:
             raise InputError(f"blocks {self.blocks}: choose at least 1")
 
-    def octree(self, batch: PointBatch) -> tuple[Octree, torch.Tensor]:
-        """The octree of a batch as such networks need it, and the (N,) non-empty leaf of every point."""
-        octree, leaf_of_point = build_octree(batch, self.depth, self.full_depth)
-        build_neighbours(octree, self.nempty)
-        return octree, leaf_of_point
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MIDFeatures:
-    """The two outputs of a MID-Net for a batch.
+    """What :class:`octree.MIDLoss` needs of a network; return it from a network of yours to train that with it.
 
     Args:
-        shape: (B, shape_channels) float32 unit vectors.
-        point: (L, point_channels) float32 unit vectors, one per non-empty leaf.
+        global_feature: (B, D) float32 unit vectors, one per shape.
+        local_feature: (L, D') float32 unit vectors, ordered by shape: of MID-Net one per non-empty leaf; of other
+            networks one per point, voxel, …
+        local_of_point: (N,) int64 row of ``local_feature`` for every point of the batch; every row must have a point.
+            None: ``local_feature`` has a row per point.
     """
 
-    shape: torch.Tensor
-    point: torch.Tensor
+    global_feature: torch.Tensor
+    local_feature: torch.Tensor
+    local_of_point: torch.Tensor | None = None
+
+    def detach(self) -> MIDFeatures:
+        """The same features without gradient, for :meth:`octree.MIDLoss.update` after a delay."""
+        return replace(self, global_feature=self.global_feature.detach(), local_feature=self.local_feature.detach())
 
 
 class MIDNet(nn.Module):
     """The network that is pretrained.
 
     Args:
+        config: the architecture; None for the paper's.
+        **options: fields of :class:`MIDNetConfig` that replace those of ``config``: ``MIDNet(depth=5, width=32)``.
+
+    Attributes:
         config: the architecture.
+        pretraining: plain values that describe the pretraining, set by :func:`octree.load_pretrained`.
+
+    Example:
+        >>> network = MIDNet(depth=5, width=32, blocks=1, nempty=True)
+        >>> features = network(batch)
+        >>> features.global_feature.shape
+        torch.Size([8, 128])
     """
 
-    def __init__(self, config: MIDNetConfig | None = None):
+    def __init__(self, config: MIDNetConfig | None = None, **options: Any):
         super().__init__()
-        self.config = config or MIDNetConfig()
-        config = self.config
+        self.config = config = replace(config or MIDNetConfig(), **options)
+        self.pretraining: dict[str, Any] = {}
         self.backbone = HRNet(config.width, IN_CHANNELS, config.blocks, config.nempty)
         self.shape_head = ShapeHead(self.backbone.channels, config.shape_channels, config.nempty)
         self.point_head = PointHead(self.backbone.channels, config.point_channels, config.nempty)
         use_pair_convolution(self)
 
-    def forward(self, octree: Octree) -> MIDFeatures:
-        """Features of an octree made by :meth:`octree`."""
+    def forward(self, data: PointBatch | BatchOctree) -> MIDFeatures:
+        """Return the features of a batch, or of its octree; see :meth:`octree` for what is accepted."""
+        octree = network_octree(self, data)
         features = self.backbone(leaf_features(octree, self.config.nempty), octree)
         _, shape = self.shape_head(features, octree)
         point = self.point_head(features, octree)
-        return MIDFeatures(F.normalize(shape.float(), dim=1), F.normalize(point.float(), dim=1))
+        return MIDFeatures(F.normalize(shape.float(), dim=1), F.normalize(point.float(), dim=1), octree.leaf_of_point)
 
-    def embed(self, octree: Octree) -> torch.Tensor:
-        """(B, 8·width) features of whole shapes before the last layer: "fc1", what linear probes use."""
+    def embed(self, data: PointBatch | BatchOctree) -> torch.Tensor:
+        """Return the (B, 8·width) features of whole shapes before the last layer: "fc1", for linear probes."""
+        octree = network_octree(self, data)
+        fc1: torch.Tensor
         fc1, _ = self.shape_head(self.backbone(leaf_features(octree, self.config.nempty), octree), octree)
         return fc1
 
-    def octree(self, batch: PointBatch) -> tuple[Octree, torch.Tensor]:
-        """The octree of a batch as this network needs it, and the (N,) non-empty leaf of every point."""
-        return self.config.octree(batch)
+    def octree(self, data: PointBatch | BatchOctree) -> BatchOctree:
+        """Return the octree of a batch with the neighbor tables of this network.
 
-    def hyper_parameters(self) -> dict:
+        Args:
+            data: clouds in [-1, 1]³ with normals, on the network's device; or their octree from
+                :func:`octree.build_octree` with the network's ``depth`` and ``full_depth``, which gets the tables.
+
+        Raises:
+            InputError: the depth or device is not the network's, normals are missing, or a value is out of range.
+        """
+        return network_octree(self, data)
+
+    def hyper_parameters(self) -> dict[str, Any]:
         """The configuration as plain values."""
         return asdict(self.config)
 
@@ -130,7 +159,7 @@ class ShapeHead(nn.Module):
         self.fc1 = Conv1x1BnRelu(sum(channels), hidden)
         self.fc2 = nn.Linear(hidden, out_channels)
 
-    def forward(self, features: BackboneFeatures, octree: Octree) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, features: BackboneFeatures, octree: BatchOctree) -> tuple[torch.Tensor, torch.Tensor]:
         """The pooled (B, 8·width) "fc1" and the (B, out_channels) output."""
         coarsest = octree.depth - STAGES
         pooled = [
@@ -158,48 +187,68 @@ class PointHead(nn.Module):
         self.norm = nn.BatchNorm1d(hidden)
         self.out = nn.Linear(hidden, out_channels)
 
-    def forward(self, features: BackboneFeatures, octree: Octree) -> torch.Tensor:
+    def forward(self, features: BackboneFeatures, octree: BatchOctree) -> torch.Tensor:
         """(L, out_channels), one row per non-empty leaf."""
         branches, leaves = self._hidden_parts(features, octree)
         return self._output(interpolate_to_children(branches, octree, octree.depth - 1, self.nempty) + leaves)
 
-    def at_points(
-        self, features: BackboneFeatures, octree: Octree, points: torch.Tensor, leaf_of_point: torch.Tensor
-    ) -> torch.Tensor:
-        """(N, out_channels), one row per point: the branches are interpolated, the leaf's own features copied.
-
-        Args:
-            features, octree: of the same batch.
-            points: (N, 3) the coordinates that the octree was built from.
-            leaf_of_point: (N,) int64 non-empty leaf of every point.
-        """
+    def at_points(self, features: BackboneFeatures, octree: BatchOctree) -> torch.Tensor:
+        """(N, out_channels), one row per input point: the branches are interpolated, the leaf's own features copied."""
         branches, leaves = self._hidden_parts(features, octree)
-        branches = interpolate_at_points(branches, octree, octree.depth - 1, points, leaf_of_point, self.nempty)
-        return self._output(branches + leaves[leaf_of_point])
+        branches = interpolate_at_points(branches, octree, octree.depth - 1, self.nempty)
+        return self._output(branches + leaves[octree.leaf_of_point])
 
-    def _hidden_parts(self, features: BackboneFeatures, octree: Octree) -> tuple[torch.Tensor, torch.Tensor]:
+    def _hidden_parts(self, features: BackboneFeatures, octree: BatchOctree) -> tuple[torch.Tensor, torch.Tensor]:
         """The hidden layer's share of the branches, one level above the leaves, and of the non-empty leaves."""
         depth = octree.depth
-        *branch_weights, leaf_weight = self.hidden.weight.split(self.split, dim=1)
-        hidden = None
-        for level in reversed(range(len(branch_weights))):
+        *branch_weights, leaf_weight = torch.split(self.hidden.weight, self.split, dim=1)
+        hidden = F.linear(features.branches[-1], branch_weights[-1])
+        for level in reversed(range(len(branch_weights) - 1)):
             part = F.linear(features.branches[level], branch_weights[level])
-            if hidden is not None:
-                part = part + upsample_to(hidden, octree, depth - 2 - level, depth - 1 - level, self.nempty)
-            hidden = part
+            hidden = part + upsample_to(hidden, octree, depth - 2 - level, depth - 1 - level, self.nempty)
         leaves = features.leaves if self.nempty else octree_depad(features.leaves, octree, depth)
         return hidden, F.linear(leaves, leaf_weight)
 
     def _output(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self.out(torch.relu(self.norm(hidden)))
+        output: torch.Tensor = self.out(torch.relu(self.norm(hidden)))
+        return output
 
 
-def leaf_features(octree: Octree, nempty: bool) -> torch.Tensor:
+def network_octree(network: nn.Module, data: PointBatch | BatchOctree) -> BatchOctree:
+    """Return the octree of a batch as a network with a ``config`` needs it; see :meth:`MIDNet.octree`."""
+    config: MIDNetConfig = network.config  # type: ignore[assignment]
+    device = next(network.parameters()).device
+    if not isinstance(data, PointBatch | BatchOctree):
+        raise InputError(
+            f"input is {type(data).__name__}, but must be a PointBatch or its octree from octree.build_octree"
+        )
+    if data.device != device:
+        raise InputError(f"the batch is on {data.device} and the network on {device}; move one by .to(device)")
+    if isinstance(data, PointBatch):
+        octree = build_octree(data, config.depth, config.full_depth)
+    else:
+        octree = data
+    if (octree.depth, octree.full_depth) != (config.depth, config.full_depth):
+        raise InputError(
+            f"the octree has depth {octree.depth} and full_depth {octree.full_depth}, but the network needs "
+            f"{config.depth} and {config.full_depth}; pass the batch itself, or make the octree with network.octree"
+        )
+    if octree.normals[config.depth] is None:
+        raise InputError(
+            "the batch has no normals, whose absolute values are input of the network; estimate them (of either sign, "
+            "with Open3D for example) and pass normals= to PointBatch.from_points"
+        )
+    if (octree.nempty_neighs if config.nempty else octree.neighs)[config.depth] is None:
+        build_neighbours(octree, config.nempty)
+    return octree
+
+
+def leaf_features(octree: BatchOctree, nempty: bool) -> torch.Tensor:
     """(L, 4): mean normal of a leaf and displacement of its mean point along it, in absolute value.
 
     Absolute, because scanned normals have no reliable sign (O-CNN's ``signal_abs``). The displacement is in units of
     half a leaf's diagonal, so in [0, 1] as in O-CNN. With ``nempty=False`` empty leaves get a row of zeros.
     """
-    features = octree.get_input_feature("ND", nempty).abs()
+    features: torch.Tensor = octree.get_input_feature("ND", nempty).abs()
     features[:, 3] *= 2 / 3**0.5  # ocnn measures in sides of a leaf
     return features

@@ -1,9 +1,9 @@
-"""The one exception that stands for something the user can mend: a file, an option, a data set."""
+"""The exception for input that the user can correct: a file, an option, a dataset."""
 
 
 class InputError(ValueError):
-    """Input from outside cannot be used.
+    """Invalid input.
 
-    The message is one line that names the file or option, says why it cannot be used, and what to do. The
-    command line prints it without a traceback and exits with status 2.
+    The message is one line: what is wrong with the value and its name, what is allowed, and what to do. The command
+    line prints it without a traceback and exits with status 2.
     """

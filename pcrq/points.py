@@ -1,6 +1,6 @@
 """Randomized quantization of ragged batches of points: one random step function per cloud and axis.
 
-All clouds of a batch are handled at once, in whatever order their points stand.
+All clouds of a batch are quantized at once; their points may be in any order.
 Source: Wu et al., ICCV 2023, sections 3 and 5.2.
 """
 
@@ -48,14 +48,14 @@ class PointQuantizer:
         random_values: bool = True,
         generator: torch.Generator | None = None,
     ) -> PointQuantizer:
-        """Draw an independent quantizer for every axis of every cloud, from the cloud's minimum and maximum there.
+        """Sample an independent quantizer for every axis of every cloud, from the cloud's minimum and maximum there.
 
         Args:
             xyz: (N, C) points of all clouds, floating point; C is 3 for coordinates. NaN and infinities are ignored.
-            batch_id: (N,) int64 in [0, batch_size), the cloud of every point, in any order. Checked on the CPU
-                only; on a GPU the check would wait for the device.
+            batch_id: (N,) int64 in [0, batch_size), the cloud of every point, in any order. The range is
+                checked on the CPU only; on a GPU the check would synchronize.
             batch_size: number of clouds B; clouds without points are allowed.
-            bins: number of bins n >= 1; the paper takes 30.
+            bins: number of bins n, at least 1; the paper uses 30.
             random_edges: boundaries uniform in [min, max]; False: bins of equal width.
             random_values: values uniform in their bin; False: midpoints.
             generator: source of randomness, on any device. None for torch's global generator of the points' device.
@@ -77,10 +77,10 @@ class PointQuantizer:
 
     @torch.no_grad()
     def __call__(self, xyz: Tensor, batch_id: Tensor) -> Tensor:
-        """Quantize.
+        """Quantize points.
 
         Args:
-            xyz: (N, C) points, in the type of the sampled ones.
+            xyz: (N, C) points, in the dtype of the sampled ones.
             batch_id: (N,) int64, the cloud of every point.
 
         Returns:
@@ -98,7 +98,7 @@ class PointQuantizer:
 
     @torch.no_grad()
     def indices(self, xyz: Tensor, batch_id: Tensor) -> Tensor:
-        """The bin of every coordinate: (N, C) int64 in [0, bins), without meaning for NaN.
+        """Return the bin of every coordinate: (N, C) int64 in [0, bins), undefined for NaN.
 
         Raises:
             InputError: the points do not fit the quantizer.
@@ -106,7 +106,7 @@ class PointQuantizer:
         return (self._search(xyz, batch_id) % self._width).long().view(xyz.shape)
 
     def _search(self, xyz: Tensor, batch_id: Tensor) -> Tensor:
-        """(N * C,) int32: where the bin of every coordinate stands in the padded tables.
+        """Return (N * C,) int32, the position of every coordinate's bin in the padded tables.
 
         One binary search for all coordinates together. Padding every row to a power of two with NaN, which no
         coordinate reaches, gives all of them the same number of steps; int32 halves the memory traffic.
@@ -126,11 +126,11 @@ class PointQuantizer:
 
     @property
     def _width(self) -> int:
-        """The first power of two that holds the bins."""
-        return 2 ** (self.values.shape[-1] - 1).bit_length()
+        """The smallest power of two that is at least the number of bins."""
+        return 1 << (self.values.shape[-1] - 1).bit_length()
 
     def _padded(self, table: Tensor, filling: float) -> Tensor:
-        """``edges`` or ``values`` with every row filled to the width, flattened."""
+        """Pad every row of ``edges`` or ``values`` to the width, and flatten."""
         return torch.nn.functional.pad(table, (0, self._width - table.shape[-1]), value=filling).reshape(-1)
 
     def _check(self, xyz: Tensor, batch_id: Tensor) -> None:
@@ -155,7 +155,7 @@ def randomized_quantize_points(
     random_values: bool = True,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Sample a quantizer per cloud and axis and apply it: :meth:`PointQuantizer.sample` tells the arguments.
+    """Sample a quantizer per cloud and axis and apply it; see :meth:`PointQuantizer.sample` for the arguments.
 
     Shape:
         xyz (N, C) floating point, batch_id (N,) int64 -> (N, C) in the type of ``xyz``, detached.
@@ -165,8 +165,8 @@ def randomized_quantize_points(
 
     Example:
         >>> xyz, batch_id = torch.randn(6, 3), torch.tensor([0, 0, 0, 2, 2, 2])
-        >>> view = randomized_quantize_points(xyz, batch_id, batch_size=3, bins=2)
-        >>> view[:3, 0].unique().numel() <= 2
+        >>> quantized = randomized_quantize_points(xyz, batch_id, batch_size=3, bins=2)
+        >>> quantized[:3, 0].unique().numel() <= 2
         True
 
     Source: sections 3.2 and 5.2.
@@ -180,7 +180,7 @@ def _check_points(xyz: Tensor, batch_id: Tensor, batch_size: int) -> None:
         raise InputError(f"xyz must be (N, C) floating point, but is {tuple(xyz.shape)} {xyz.dtype}")
     if batch_id.shape != xyz.shape[:1] or batch_id.dtype != torch.int64 or batch_id.device != xyz.device:
         raise InputError(
-            f"batch_id must be ({len(xyz)},) int64 on {xyz.device} beside these points, but is "
+            f"batch_id must be ({len(xyz)},) int64 on {xyz.device} for these points, but is "
             f"{tuple(batch_id.shape)} {batch_id.dtype} on {batch_id.device}"
         )
     if batch_id.device.type == "cpu" and not torch.compiler.is_compiling() and len(batch_id):
@@ -190,7 +190,7 @@ def _check_points(xyz: Tensor, batch_id: Tensor, batch_size: int) -> None:
 
 
 def _finite_range(xyz: Tensor, batch_id: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
-    """(B, C) minimum and maximum of the finite coordinates of every cloud; 0 and 0 where there is none."""
+    """(B, C) minimum and maximum of the finite coordinates of every cloud; 0 and 0 if there is none."""
     finite = xyz.isfinite()
     index = batch_id[:, None].expand_as(xyz)
     bounds = []

@@ -17,25 +17,28 @@ from pcrq.errors import InputError
 from pcrq.sampling import check_bins, check_dtype, precision, sample_edges, sample_values, to_dtype
 from pcrq.step_function import step_function
 
+MAX_IMAGE_CHANNELS = 4
+"""A three-dimensional tensor with more leading indices may be tokens (B, T, D), so it needs ``channel_dims``."""
+
 
 @dataclass(frozen=True, eq=False)
 class Quantizer:
     """A piecewise constant function per channel: x in [edge_i, edge_(i+1)) becomes value_i.
 
-    Make one with :meth:`sample`, keep it, and apply it as often as you like.
+    Make one with :meth:`sample` and apply it any number of times.
 
     Args:
         edges: (..., bins-1) boundaries between the bins, ascending; float64 for float64 data, else float32.
         values: (..., bins) reproduction values, ascending, in the type of the data.
-        channel_dims: the dims of the data that ``...`` stands for, ascending.
+        channel_dims: the dims of the data that correspond to ``...``, ascending.
 
     Example:
         >>> images = torch.rand(4, 3, 32, 32)
         >>> quantizer = Quantizer.sample(images, bins=8)
         >>> quantizer.edges.shape, quantizer.values.shape
         (torch.Size([4, 3, 7]), torch.Size([4, 3, 8]))
-        >>> view = quantizer(images)
-        >>> view.shape, view[0, 0].unique().numel() <= 8
+        >>> quantized = quantizer(images)
+        >>> quantized.shape, quantized[0, 0].unique().numel() <= 8
         (torch.Size([4, 3, 32, 32]), True)
     """
 
@@ -54,19 +57,19 @@ class Quantizer:
         random_values: bool = True,
         generator: torch.Generator | None = None,
     ) -> Quantizer:
-        """Draw an independent quantizer for every channel of ``x``, from the channel's minimum and maximum.
+        """Sample an independent quantizer for every channel of ``x``, from the channel's minimum and maximum.
 
         Args:
             x: data of any layout, floating point or uint8. NaN and infinities are ignored; a channel without any
                 finite value counts as constant 0.
-            bins: number of bins n >= 1. The paper takes 8 for images, 5 for audio, 30 for point clouds.
-            channel_dims: the dims whose every index has a quantizer of its own, shared over all other dims;
-                ``()`` for one quantizer. Default: all but the last two dims of an image, so (0,) for (C, H, W)
-                and (0, 1) for (B, C, H, W). Other layouts must say: (0, 2) for tokens (B, T, D), (1,) for (N, C).
+            bins: number of bins n, at least 1. The paper uses 8 for images, 5 for audio, 30 for point clouds.
+            channel_dims: the dims that have one quantizer per index, shared over all other dims; ``()`` for a single
+                quantizer. Default for images only: (0, 1) for (B, C, H, W), (0,) for (C, H, W) with at most 4
+                channels. Required for all other layouts: (0, 2) for tokens (B, T, D), (1,) for (N, C).
             random_edges: boundaries uniform in [min, max]; False: bins of equal width.
             random_values: values uniform in their bin; False: midpoints.
-            generator: source of randomness, on any device: a CPU generator gives the same draw for a CUDA tensor
-                as for its CPU copy. None for torch's global generator of the device of ``x``.
+            generator: source of randomness, on any device: a CPU generator gives the same quantizer for a CUDA
+                tensor as for its CPU copy. None for torch's global generator of the device of ``x``.
 
         Returns:
             The quantizer, on the device of ``x``.
@@ -85,15 +88,15 @@ class Quantizer:
         return cls(edges, to_dtype(values, x.dtype), dims)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Quantize.
+        """Quantize data.
 
         Args:
-            x: data whose channels are those that the quantizer was sampled for; the other dims are free.
+            x: data with the channels that the quantizer was sampled for; the other dims may have any size.
 
         Returns:
-            A new tensor with the shape, dtype, device and memory layout of ``x``. It never leaves the range of the
-            sampled channel: what lies outside, infinities included, takes the first or last value. NaN stays NaN.
-            The gradient of a quantizer is zero everywhere, so the result is detached from ``x``.
+            A new tensor with the shape, dtype, device and memory layout of ``x``, inside the range of the sampled
+            channel: values outside, including infinities, become the first or last value. NaN stays NaN. The
+            gradient of a quantizer is zero everywhere, so the result is detached from ``x``.
 
         Raises:
             InputError: shape, dtype or device of ``x`` do not fit.
@@ -107,10 +110,10 @@ class Quantizer:
 
     @torch.no_grad()
     def indices(self, x: Tensor) -> Tensor:
-        """The bin of every element.
+        """Return the bin of every element.
 
         Returns:
-            int64 in the shape of ``x``, in [0, bins); without meaning where ``x`` is NaN.
+            int64 in the shape of ``x``, in [0, bins); undefined where ``x`` is NaN.
 
         Raises:
             InputError: shape, dtype or device of ``x`` do not fit.
@@ -121,17 +124,17 @@ class Quantizer:
         return self._like(torch.searchsorted(edges, rows, right=True), x)
 
     def _table(self, table: Tensor) -> Tensor:
-        """``edges`` or ``values`` with one row per channel."""
+        """Reshape ``edges`` or ``values`` to one row per channel."""
         return table.reshape(prod(table.shape[:-1]), table.shape[-1])
 
     def _rows(self, x: Tensor) -> Tensor:
-        """The data with one row per channel: a view where the layout allows it."""
+        """Reshape the data to one row per channel, without a copy if the memory layout allows it."""
         channels = prod(self.edges.shape[:-1])
         leading = tuple(range(len(self.channel_dims)))
         return x.movedim(self.channel_dims, leading).reshape(channels, x.numel() // max(1, channels))
 
     def _like(self, rows: Tensor, x: Tensor) -> Tensor:
-        """Rows back in the dims of ``x``."""
+        """Reshape rows to the dims of ``x``."""
         leading = tuple(range(len(self.channel_dims)))
         return rows.view(x.movedim(self.channel_dims, leading).shape).movedim(leading, self.channel_dims)
 
@@ -158,7 +161,7 @@ def randomized_quantize(
     random_values: bool = True,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Sample a quantizer for ``x`` and apply it: :meth:`Quantizer.sample` tells the arguments.
+    """Sample a quantizer for ``x`` and apply it; see :meth:`Quantizer.sample` for the arguments.
 
     Shape:
         any shape, floating point or uint8 -> the same shape, dtype, device and memory layout, detached.
@@ -181,12 +184,13 @@ def randomized_quantize(
 
 
 def _channel_dims(x: Tensor, channel_dims: Sequence[int] | None) -> tuple[int, ...]:
-    """The channel dims, counted from 0 and ascending."""
+    """Return the channel dims, non-negative and ascending."""
     if channel_dims is None:
-        if x.ndim not in (3, 4):
+        if x.ndim != 4 and not (x.ndim == 3 and x.shape[0] <= MAX_IMAGE_CHANNELS):
             raise InputError(
-                f"channel_dims is missing: it has a default only for images, not for shape {tuple(x.shape)}; name the "
-                "dims that have a quantizer of their own, such as (0, 2) for tokens (B, T, D)"
+                f"channel_dims is missing: shape {tuple(x.shape)} is neither (B, C, H, W) nor (C, H, W) with at most "
+                f"{MAX_IMAGE_CHANNELS} channels; name the dims with one quantizer per index, such as (0, 2) "
+                "for tokens (B, T, D) or (0,) for (C, H, W)"
             )
         return tuple(range(x.ndim - 2))
     dims = tuple(channel_dims)
@@ -198,15 +202,14 @@ def _channel_dims(x: Tensor, channel_dims: Sequence[int] | None) -> tuple[int, .
 
 
 def _finite_range(x: Tensor, channel_dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Minimum and maximum of the finite values of every channel; 0 and 0 where there is none."""
+    """Return minimum and maximum of the finite values of every channel; 0 and 0 if there is none."""
     over = tuple(dim for dim in range(x.ndim) if dim not in channel_dims)
     if x.numel() == 0:
         empty = x.new_zeros([x.shape[dim] for dim in channel_dims])
         return empty, empty
     if not x.is_floating_point():
         return x.amin(over), x.amax(over)
-    # On the CPU a look at the answer saves two passes; on a GPU it would wait for the device, and in a compiled
-    # graph it is not allowed.
+    # On the CPU this check saves two passes. On a GPU it would synchronize, and in a compiled graph it is not allowed.
     if x.device.type == "cpu" and not torch.compiler.is_compiling():
         low, high = x.amin(over), x.amax(over)
         if bool((low.isfinite() & high.isfinite()).all()):

@@ -1,6 +1,6 @@
-"""Draw the boundaries and reproduction values of a quantizer (Wu et al., ICCV 2023, equations 2 to 4).
+"""Sample the boundaries and reproduction values of quantizers (Wu et al., ICCV 2023, equations 2 to 4).
 
-Everything here is per channel and tiny: what arrives is the minimum and maximum of every channel, of any shape.
+All functions work on the minimum and maximum of every channel, tensors of any shape (...).
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from pcrq.errors import InputError
 
 
 def check_bins(bins: int) -> None:
-    """Refuse a number of bins that no quantizer can have.
+    """Check the number of bins.
 
     Raises:
         InputError: ``bins`` is not an integer of at least 1.
     """
     if not isinstance(bins, int) or isinstance(bins, bool) or bins < 1:
-        raise InputError(f"bins={bins!r}: a quantizer needs a whole number of bins, at least 1")
+        raise InputError(f"bins={bins!r}: must be an int of at least 1; to quantize nothing, leave the quantizer out")
 
 
 def check_dtype(x: Tensor) -> None:
-    """Refuse what has no quantizer here.
+    """Check that a tensor can be quantized.
 
     Raises:
         InputError: ``x`` is neither real floating point nor uint8.
@@ -32,21 +32,21 @@ def check_dtype(x: Tensor) -> None:
 
 
 def precision(dtype: torch.dtype) -> torch.dtype:
-    """The type in which boundaries are drawn and compared: float64 for float64, float32 for all others."""
+    """Return the dtype in which boundaries are sampled and compared: float64 for float64, else float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def sample_edges(low: Tensor, high: Tensor, bins: int, random: bool, generator: torch.Generator | None) -> Tensor:
-    """Draw the boundaries between the bins.
+    """Sample the boundaries between the bins.
 
     Args:
         low, high: (...) minimum and maximum of every channel, float32 or float64.
         bins: number of bins, n >= 1.
-        random: uniform draws, sorted; False: boundaries that cut the range into equal bins.
-        generator: where the draws come from; None for torch's global one.
+        random: sorted uniform samples; False: bins of equal width.
+        generator: source of randomness; None for torch's global generator.
 
     Returns:
-        (..., bins-1) in the type of ``low``, ascending, inside [low, high].
+        (..., bins-1) in the dtype of ``low``, ascending, inside [low, high].
 
     Source: equations 2 and 3. The outermost bins reach to the minimum and the maximum, so that n bins
     have n-1 boundaries between them.
@@ -60,16 +60,16 @@ def sample_edges(low: Tensor, high: Tensor, bins: int, random: bool, generator: 
 
 
 def sample_values(low: Tensor, high: Tensor, edges: Tensor, random: bool, generator: torch.Generator | None) -> Tensor:
-    """Draw one reproduction value per bin.
+    """Sample one reproduction value per bin.
 
     Args:
         low, high: (...) minimum and maximum of every channel.
         edges: (..., bins-1) ascending boundaries.
         random: uniform in the bin; False: its midpoint.
-        generator: where the draws come from; None for torch's global one.
+        generator: source of randomness; None for torch's global generator.
 
     Returns:
-        (..., bins) in the type of ``edges``, ascending, each inside its bin.
+        (..., bins) in the dtype of ``edges``, ascending, each inside its bin.
 
     Source: equation 4.
     """
@@ -80,19 +80,19 @@ def sample_values(low: Tensor, high: Tensor, edges: Tensor, random: bool, genera
 
 
 def to_dtype(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Round reproduction values to the type of the data. Rounding keeps order, so they stay inside the range."""
+    """Round reproduction values to the dtype of the data. Rounding is monotonic, so they stay inside the range."""
     return (values if dtype.is_floating_point else values.round()).to(dtype)
 
 
 def uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Draws from [0, 1) in the type of ``like``, made where the generator lives and moved to where ``like`` is."""
-    if generator is None:  # not even ``generator=None`` compiles beside shapes that vary
+    """Sample from [0, 1) on the generator's device, in the dtype of ``like``, and move to the device of ``like``."""
+    if generator is None:  # with dynamic shapes torch.compile does not accept even ``generator=None``
         return torch.rand(shape, dtype=like.dtype, device=like.device)
     return torch.rand(shape, dtype=like.dtype, device=generator.device, generator=generator).to(like.device)
 
 
 def _between(low: Tensor, high: Tensor, fraction: Tensor) -> Tensor:
     """``low + (high - low) * fraction``, never outside [low, high], exact where both are equal."""
-    # Halving is exact and keeps high - low from overflowing; the clamp takes back what rounding adds.
+    # Halving is exact and prevents overflow of high - low; the clamp removes rounding errors.
     half = low / 2 + (high / 2 - low / 2) * fraction
     return torch.minimum(torch.maximum(2 * half, low), high)

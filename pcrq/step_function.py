@@ -1,8 +1,8 @@
 """Apply one step function per row: equation 1 of Wu et al. (ICCV 2023), q(x) = sum_i y_i [a_i <= x < a_(i+1)].
 
-Two ways with equal results. :func:`select` is the equation as elementwise operations, which ``torch.compile`` fuses
-into a single pass. :func:`sweep` is for the CPU without a compiler, where those passes would go through main memory
-again and again: it finishes one block that fits into the cache before it turns to the next.
+Two implementations with equal results. :func:`select` uses elementwise operations, which ``torch.compile`` fuses into a
+single pass. :func:`sweep` is for the CPU without a compiler, where each operation would go through main memory: it
+processes blocks that fit into the cache.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-BLOCK = 2**18  # elements per thread. Smaller blocks wait more often for other threads, larger ones leave the cache
+BLOCK = 2**18  # elements per thread: smaller blocks synchronize threads more often, larger ones leave the cache
 
 
 def step_function(rows: Tensor, edges: Tensor, values: Tensor) -> Tensor:
@@ -19,15 +19,15 @@ def step_function(rows: Tensor, edges: Tensor, values: Tensor) -> Tensor:
     Args:
         rows: (R, L) floating point or uint8.
         edges: (R, bins-1) ascending boundaries, float32 or float64; a boundary belongs to the bin on its right.
-        values: (R, bins) ascending, in the type of ``rows``.
+        values: (R, bins) ascending, in the dtype of ``rows``.
 
     Returns:
-        (R, L) in the type of ``rows``. What lies outside the boundaries takes the first or last value, infinities
-        included; NaN stays NaN.
+        (R, L) in the dtype of ``rows``. Elements outside the boundaries, including infinities, become the first or
+        last value. NaN stays NaN.
     """
     if rows.device.type != "cpu" or torch.compiler.is_compiling():
         return select(rows, edges, values)
-    # sweep() interpolates between values; where their distance overflows only select() is exact.
+    # sweep() interpolates between values; if their distance overflows, only select() is exact.
     span = values[:, -1].to(edges.dtype) - values[:, 0].to(edges.dtype)
     return sweep(rows, edges, values) if bool(span.isfinite().all()) else select(rows, edges, values)
 

@@ -154,7 +154,7 @@ def _read_splits(source: Path, table: SourceFile | None, models: dict) -> dict[t
                 (row["modelId"] or "").strip(),
             )  # some omit the 0
             split = (row["split"] or "").strip()
-            if split not in SPLITS:
+            if split and split not in SPLITS:
                 raise InputError(f"{table.name}: {'/'.join(key)} has the split {split!r}, not one of {SPLITS}")
             if splits.setdefault(key, split) != split:
                 raise InputError(f"{table.name}: {'/'.join(key)} has two splits, {splits[key]!r} and {split!r}")

@@ -1,4 +1,4 @@
-"""Features of shapes, sounds or images as one ``.npz`` file that plain NumPy reads without unpickling anything."""
+"""Features of shapes, sounds or images: a ``.npz`` file that NumPy reads without pickle, and evaluation mode."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,18 +22,18 @@ def save_features(
     ids: Sequence[str],
     categories: Sequence[str],
     splits: Sequence[str],
-    about: dict,
+    about: dict[str, Any],
 ) -> None:
-    """Write features with what they belong to, whole or not at all.
+    """Write features, and the samples they belong to, atomically.
 
-    The arrays: ``features`` (S, D) float32; ``id``, ``category`` and ``split`` (S,) unicode, category and split ""
-    where they are unknown; ``about``, JSON in a unicode scalar.
+    The file contains the arrays ``features`` (S, D) float32, ``id``, ``category`` and ``split`` (S,) unicode, and
+    ``about``, a unicode scalar with JSON.
 
     Args:
         path: the .npz file.
         features: (S, D) float32.
-        ids, categories, splits: (S,) of what the rows are features of; "" where a category or split is not known.
-        about: what the features were made by; anything that JSON can hold.
+        ids, categories, splits: (S,) of the samples; an unknown category or split is "".
+        about: how the features were computed; plain values for JSON.
 
     Raises:
         InputError: the file cannot be written.
@@ -49,13 +50,18 @@ def save_features(
 
 
 def category_names(classes: Sequence[str], category: np.ndarray) -> list[str]:
-    """The names of a store's categories (S,), "" for -1."""
+    """Return the names of categories, "" for unknown ones.
+
+    Args:
+        classes: names of the categories, as a store has them.
+        category: (S,) integers, index into ``classes`` or -1 if unknown.
+    """
     return [classes[index] if index >= 0 else "" for index in category]
 
 
 @contextmanager
 def eval_mode(network: nn.Module) -> Iterator[None]:
-    """Within the block a network is in evaluation mode and nothing has a gradient; then every module is as it was."""
+    """Set a network to evaluation mode without gradients for the block; then restore the mode of every module."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:

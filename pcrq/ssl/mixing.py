@@ -1,41 +1,42 @@
-"""Convex mixes of the samples of a batch, as in mixup (Zhang et al., ICLR 2018)."""
+"""DACL and i-Mix: baselines that mix the samples of a batch, as in mixup (Zhang et al., ICLR 2018).
+
+Source: Verma et al., Towards Domain-Agnostic Contrastive Learning, ICML 2021 (DACL); Lee et al., i-Mix: A
+Domain-Agnostic Strategy for Contrastive Representation Learning, ICLR 2021.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from pcrq.errors import InputError
-from pcrq.ssl.siamese import Baseline
-
-if TYPE_CHECKING:
-    from pcrq.ssl.siamese import SiameseFramework
+from pcrq.ssl.siamese import Baseline, SiameseFramework
 
 
 def mix(samples: torch.Tensor, share: torch.Tensor, partner: torch.Tensor) -> torch.Tensor:
-    """``share * sample + (1 - share) * partner`` for every sample.
+    """Compute ``share * sample + (1 - share) * partner`` for every sample.
 
     Args:
         samples: (B, …) floating point.
-        share: (B,) in [0, 1], the share that a sample keeps of itself.
-        partner: (B,) int64 rows of ``samples``.
+        share: (B,) in [0, 1], the weight of the sample itself.
+        partner: (B,) int64, the row of the other sample.
 
     Returns:
-        (B, …) of the dtype of the samples.
+        (B, …) in the dtype of the samples.
     """
     share = share.to(samples.dtype).view(-1, *[1] * (samples.ndim - 1))
     return share * samples + (1 - share) * samples[partner]
 
 
 class DACL(Baseline):
-    """Mixup noise on both views, each with partners and shares of its own.
+    """DACL: mixup noise on both views, each with its own partners and shares.
 
     Args:
-        alpha: the share that a sample keeps is uniform in [alpha, 1]; above a half, so that it dominates.
+        alpha: the share of the sample itself is uniform in [alpha, 1]; above 0.5, so that the sample dominates.
 
     Raises:
-        InputError: ``alpha`` is not in (0.5, 1], or (from the forward pass) a sample is alone in its batch.
+        InputError: ``alpha`` is not in (0.5, 1], or (from the forward pass) the batch has one sample.
     """
 
     name = "DACL"
@@ -43,7 +44,7 @@ class DACL(Baseline):
     def __init__(self, alpha: float = 0.9):
         super().__init__()
         if not 0.5 < alpha <= 1:
-            raise InputError(f"DACL alpha {alpha}: must be above 0.5 and at most 1, so that a view shows its sample")
+            raise InputError(f"DACL alpha {alpha}: must be in (0.5, 1], so that each sample dominates its mix")
         self.alpha = alpha
 
     @property
@@ -57,7 +58,9 @@ class DACL(Baseline):
         first: torch.Tensor,
         second: torch.Tensor,
         generator: torch.Generator | None = None,
+        common_generator: torch.Generator | None = None,
     ) -> torch.Tensor:
+        """See :class:`Baseline`."""
         views = [mix(view, *self.sample(len(view), view.device, generator)) for view in (first, second)]
         return framework.both_directions(
             [framework.predict(view) for view in views], [framework.target(view) for view in views]
@@ -66,16 +69,16 @@ class DACL(Baseline):
     def sample(
         self, batch: int, device: torch.device, generator: torch.Generator | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B,) shares and (B,) partners, each another row of the batch of this process."""
+        """Sample (B,) shares and (B,) partners; a partner is another row of this process's batch."""
         if batch < 2:
-            raise InputError("DACL mixes a sample with others, but a batch has one sample; use a larger batch size")
+            raise InputError("DACL mixes different samples, but the batch has one sample; use a larger batch size")
         share = self.alpha + (1 - self.alpha) * torch.rand(batch, device=device, generator=generator)
         distance = torch.randint(1, batch, (batch,), device=device, generator=generator)
         return share, (torch.arange(batch, device=device) + distance) % batch
 
 
 class IMix(Baseline):
-    """i-Mix, in both directions: under MoCo v3 a cross-entropy with mixed labels, under BYOL mixed distances."""
+    """i-Mix in both directions: mixed labels in the cross-entropy of MoCo v3, mixed distances in BYOL."""
 
     name = "i-Mix"
 
@@ -85,7 +88,9 @@ class IMix(Baseline):
         first: torch.Tensor,
         second: torch.Tensor,
         generator: torch.Generator | None = None,
+        common_generator: torch.Generator | None = None,
     ) -> torch.Tensor:
+        """See :class:`Baseline`."""
         predictions, labels = [], []
         for view in (first, second):
             share, partner = self.sample(len(view), view.device, generator)
@@ -96,17 +101,17 @@ class IMix(Baseline):
     def sample(
         self, batch: int, device: torch.device, generator: torch.Generator | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B,) shares, the larger one of a Beta(1, 1) draw and its rest, and (B,) partners, a permutation."""
+        """Sample (B,) shares max(u, 1 - u) with u from Beta(1, 1), and (B,) partners, a permutation."""
         share = torch.rand(batch, device=device, generator=generator)  # Beta(1, 1) is uniform
         return torch.maximum(share, 1 - share), torch.randperm(batch, device=device, generator=generator)
 
 
 def virtual_labels(share: torch.Tensor, partner: torch.Tensor) -> torch.Tensor:
-    """(B, B) labels of the mixes; row i has ``share`` at i and the rest at its partner.
+    """Return the (B, B) labels of mixes: ``share[i]`` at (i, i) and ``1 - share[i]`` at (i, partner[i]).
 
     Args:
         share: (B,) in [0, 1].
-        partner: (B,) int64; a sample that is its own partner keeps the label 1.
+        partner: (B,) int64; a sample that is its own partner has the label 1.
     """
     labels = torch.diag(share)
     labels[torch.arange(len(share), device=share.device), partner] += 1 - share

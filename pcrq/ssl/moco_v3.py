@@ -1,7 +1,7 @@
-"""MoCo v3: tell the other view of a sample from the views of all other samples of the joint batch.
+"""MoCo v3: contrast the other view of a sample with the views of all samples in the joint batch of all processes.
 
 Source: Chen, Xie, He, An Empirical Study of Training Self-Supervised Vision Transformers, ICCV 2021;
-facebookresearch/moco-v3, the variant for ResNets.
+facebookresearch/moco-v3, the heads for ResNets.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from lightly.models.modules.heads import ProjectionHead
 from torch import nn
 
 from pcrq.errors import InputError
-from pcrq.ssl.gather import first_row, gather
-from pcrq.ssl.siamese import Baseline, SiameseFramework
+from pcrq.ssl.distributed import first_row, gather
+from pcrq.ssl.siamese import SiameseFramework
 
 
 class MoCoV3(SiameseFramework):
-    """MoCo v3 around any encoder.
+    """MoCo v3 with any encoder.
 
     Args:
         encoder: maps a batch of views to (B, features).
@@ -25,23 +25,14 @@ class MoCoV3(SiameseFramework):
         hidden: width of the hidden layer of both heads.
         out: size of projections and predictions.
         temperature: of the softmax over keys, above 0.
-        baseline: another way to make the loss of two views.
 
     Raises:
         InputError: the temperature is not positive.
     """
 
-    def __init__(
-        self,
-        encoder: nn.Module,
-        features: int,
-        hidden: int = 4096,
-        out: int = 256,
-        temperature: float = 1.0,
-        baseline: Baseline | None = None,
-    ):
+    def __init__(self, encoder: nn.Module, features: int, hidden: int = 4096, out: int = 256, temperature: float = 1.0):
         if not temperature > 0:
-            raise InputError(f"temperature {temperature}: the softmax needs one above 0; the paper has 1.0")
+            raise InputError(f"temperature {temperature}: must be above 0; the paper uses 1.0")
         projector = ProjectionHead(
             [
                 (features, hidden, nn.BatchNorm1d(hidden), nn.ReLU()),
@@ -54,11 +45,11 @@ class MoCoV3(SiameseFramework):
                 (hidden, out, None, None, False),  # neither batch norm nor bias at the end, as moco-v3 for ResNets
             ]
         )
-        super().__init__(encoder, projector, predictor, baseline)
+        super().__init__(encoder, projector, predictor)
         self.temperature = temperature
 
     def loss(self, query: torch.Tensor, key: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        """InfoNCE over the keys of all processes, times 2T, so that its gradient hardly depends on T."""
+        """Return InfoNCE over the keys of all processes, times 2T, which makes its gradient nearly independent of T."""
         keys = gather(key)
         batch, start = len(query), first_row(len(query))
         if labels is None:

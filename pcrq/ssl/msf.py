@@ -1,96 +1,55 @@
-"""MSF: BYOL whose target is not only the sample's own feature, but also the features next to it.
+"""MSF: BYOL whose targets are the nearest neighbours of the target feature in a memory of recent targets.
 
 Source: Koohpayegani, Tejankar, Pirsiavash, Mean Shift for Self-Supervised Learning, ICCV 2021; UMBCvision/MSF.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from pcrq.errors import InputError
 from pcrq.ssl.byol import BYOL
-from pcrq.ssl.gather import gather
-from pcrq.ssl.siamese import Baseline
-
-if TYPE_CHECKING:
-    from pcrq.ssl.siamese import SiameseFramework
-
-
-class UnsharedBuffers(nn.Module):
-    """Base of modules with tensors that move between devices and are saved as buffers are, but are no buffers.
-
-    Nothing makes them equal in the processes of a training: the module starts and updates them alike everywhere.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._unshared: list[str] = []
-
-    def register_unshared_buffer(self, name: str, tensor: torch.Tensor) -> None:
-        """Make ``tensor`` an attribute and an entry of the state dict."""
-        self._unshared.append(name)
-        setattr(self, name, tensor)
-
-    @contextmanager
-    def _as_buffers(self) -> Iterator[None]:
-        for name in self._unshared:
-            self._buffers[name] = self.__dict__.pop(name)
-        try:
-            yield
-        finally:
-            for name in self._unshared:
-                self.__dict__[name] = self._buffers.pop(name)
-
-    def _apply(self, *args: Any, **kwargs: Any) -> UnsharedBuffers:  # .to, .cuda, .double, …
-        with self._as_buffers():
-            return super()._apply(*args, **kwargs)
-
-    def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        with self._as_buffers():
-            super()._save_to_state_dict(*args, **kwargs)
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        with self._as_buffers():
-            super()._load_from_state_dict(*args, **kwargs)
-
+from pcrq.ssl.distributed import gather
+from pcrq.ssl.siamese import Baseline, SiameseFramework
 
 _SEED = 128_000  # memories start equal on every device, whatever the state of its random generators
 
 
-class MSF(UnsharedBuffers, Baseline):
-    """Mean shift, in one direction: the first view is predicted from, the second view is searched for neighbours.
+class MSF(Baseline):
+    """Mean shift, in one direction: predict from the first view the nearest neighbours of the second view's target.
 
-    The paper compares MSF with weak views: random resized crops and flips. With one neighbour it is BYOL in one
-    direction, since the feature nearest to a target is this target itself.
+    The paper's MSF uses weak views (random resized crop and flip). With one neighbour it equals BYOL in one direction,
+    since the nearest neighbour of a target is the target itself.
 
-    All processes have equal memories: these start from one seed, and every process adds the targets of all.
+    The memory is equal in all processes: it starts from a fixed seed, and every process adds the targets of all. It is
+    a buffer, so it is saved in checkpoints. ``DistributedDataParallel`` would send it (262 MB) before every step; set
+    ``_ddp_params_and_buffers_to_ignore`` of the wrapped module to the names of these buffers to prevent it.
 
     Args:
-        out: size of the framework's projections; 512 in the original, on ResNet-50.
-        memory: target features M that are remembered, the latest of all processes; at least the joint batch.
-        neighbours: features K that a prediction is drawn to.
+        out: size of the framework's projections; the original uses 512 with ResNet-50.
+        memory: number of target features M in the memory, over all processes; at least the joint batch.
+        neighbours: number of nearest features K that are averaged over.
 
     Raises:
-        InputError: there are fewer memories than neighbours, or (from the forward pass) the framework is not BYOL,
-            its projections have another size, or the joint batch does not fit into the memory.
+        InputError: the memory is smaller than the number of neighbours, or (from the forward pass) the framework is
+            not BYOL, its projections have another size, or the joint batch is larger than the memory.
     """
 
     name = "MSF"
+    memory: torch.Tensor
+    oldest: torch.Tensor
 
     def __init__(self, out: int = 256, memory: int = 128_000, neighbours: int = 5):
         super().__init__()
         if not 1 <= neighbours <= memory:
-            raise InputError(f"MSF neighbours {neighbours}: must be at least 1 and at most the memory of {memory}")
+            raise InputError(f"MSF neighbours {neighbours}: must be in [1, memory] = [1, {memory}]")
         self.neighbours = neighbours
         vectors = torch.randn(memory, out, generator=torch.Generator().manual_seed(_SEED))
-        self.register_unshared_buffer("memory", F.normalize(vectors, dim=1))
-        self.register_unshared_buffer("oldest", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("memory", F.normalize(vectors, dim=1))
+        self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
 
     @property
     def options(self) -> dict[str, Any]:
@@ -103,7 +62,9 @@ class MSF(UnsharedBuffers, Baseline):
         first: torch.Tensor,
         second: torch.Tensor,
         generator: torch.Generator | None = None,
+        common_generator: torch.Generator | None = None,
     ) -> torch.Tensor:
+        """See :class:`Baseline`."""
         if not isinstance(framework, BYOL):
             raise InputError(f"MSF extends BYOL, not {type(framework).__name__}; choose BYOL as the framework")
         prediction, target = framework.predict(first), framework.target(second)
@@ -115,12 +76,12 @@ class MSF(UnsharedBuffers, Baseline):
 
     @torch.no_grad()
     def remember(self, features: torch.Tensor) -> None:
-        """Put (N, out) unit vectors in the place of the oldest ones; one that is not finite leaves the old one."""
+        """Replace the oldest memories by (N, out) unit vectors; a row that is not finite is skipped."""
         rows, size = self.memory.shape
         if features.shape[1] != size:
-            raise InputError(f"MSF remembers {size} numbers a feature, the framework has {features.shape[1]}; set out")
+            raise InputError(f"MSF out {size}: the framework's projections have size {features.shape[1]}; set out")
         if len(features) > rows:
-            raise InputError(f"MSF remembers {rows} features, a batch has {len(features)}; raise memory")
+            raise InputError(f"MSF memory {rows}: smaller than the joint batch of {len(features)}; raise memory")
         place = (self.oldest + torch.arange(len(features), device=features.device)) % rows
         usable = features.isfinite().all(dim=1, keepdim=True)  # one overflow must not stay among the neighbours
         self.memory[place] = torch.where(usable, features, self.memory[place])
@@ -128,5 +89,5 @@ class MSF(UnsharedBuffers, Baseline):
 
     @torch.no_grad()
     def nearest(self, target: torch.Tensor) -> torch.Tensor:
-        """(B, K, out) memories nearest to (B, out) unit vectors, nearest first."""
+        """Return the (B, K, out) memories nearest to (B, out) unit vectors, nearest first."""
         return self.memory[(target @ self.memory.t()).topk(self.neighbours, dim=1).indices]

@@ -1,13 +1,16 @@
-"""The optimiser of MoCo v3 on ResNets: LARS, with a learning rate that grows with the batch, warms up and decays.
+"""LARS, and the schedules of learning rate and target momentum, as in MoCo v3 with ResNets.
 
-Source: You, Gitman, Ginsburg, Large Batch Training of Convolutional Networks, 2017; facebookresearch/moco-v3. The
-LARS of lightly scales by another norm (that of the gradient without weight decay), so it takes other steps.
+lightly offers the same pieces, but with other numbers, so they are not used here: its LARS scales by the norm of the
+gradient without weight decay, its warm-up ends one step earlier, and its cosine is rounded differently in float64.
+
+Source: You, Gitman, Ginsburg, Large Batch Training of Convolutional Networks, 2017; facebookresearch/moco-v3.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 
@@ -18,19 +21,19 @@ class LARS(torch.optim.Optimizer):
     """SGD with momentum whose step is proportional to the norm of each weight tensor.
 
     Weights (two dimensions or more) get weight decay, then their gradient is scaled to ``trust_coefficient`` times
-    the norm of the weights. Biases and the scales of normalisation layers (one dimension) get neither.
+    the norm of the weights. Biases and the scales of normalization layers (one dimension) get neither.
 
     Args:
         parameters: tensors, or groups of them as dictionaries.
         lr: learning rate, as from :func:`scaled_learning_rate`.
-        weight_decay: added to the gradient of weights, times the weights.
-        momentum: of the steps.
-        trust_coefficient: ratio of the norms of a step of learning rate 1 and of the weights.
+        weight_decay: factor of the weights that is added to their gradient.
+        momentum: of the update, in [0, 1).
+        trust_coefficient: norm of a step of learning rate 1, relative to the norm of the weights.
     """
 
     def __init__(
         self,
-        parameters: Iterable[torch.Tensor] | Iterable[dict],
+        parameters: Iterable[torch.Tensor] | Iterable[dict[str, Any]],
         lr: float,
         weight_decay: float = 0.0,
         momentum: float = 0.9,
@@ -45,14 +48,14 @@ class LARS(torch.optim.Optimizer):
         super().__init__(parameters, defaults)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], torch.Tensor] | None = None) -> torch.Tensor | None:
-        """Make one step; parameters without gradient stay.
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Make one step; parameters without a gradient do not change.
 
         Args:
-            closure: computes loss and gradients first, as Lightning wants it.
+            closure: computes the gradients and returns the loss, as for every optimizer of torch.
 
         Returns:
-            What the closure returned.
+            The loss that the closure returned, None without a closure.
         """
         loss = None
         if closure is not None:
@@ -61,11 +64,10 @@ class LARS(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._move(parameter, group)
+                    self._move(parameter, parameter.grad, group)
         return loss
 
-    def _move(self, parameter: torch.Tensor, group: dict) -> None:
-        update = parameter.grad
+    def _move(self, parameter: torch.Tensor, update: torch.Tensor, group: dict[str, Any]) -> None:
         if parameter.ndim > 1:
             update = update.add(parameter, alpha=group["weight_decay"])
             weights, length = parameter.norm(), update.norm()
@@ -79,28 +81,41 @@ class LARS(torch.optim.Optimizer):
 
 
 def scaled_learning_rate(base: float, batch: int) -> float:
-    """``base * batch / 256``.
+    """Return ``base * batch / 256``, the linear scaling rule.
 
     Args:
-        base: learning rate of a batch of 256.
-        batch: samples of one optimiser step, over all devices.
+        base: learning rate for a batch of 256.
+        batch: samples per optimizer step, over all devices.
     """
     return base * batch / 256
 
 
 def warmup_cosine(step: int, steps: int, warmup: int) -> float:
-    """The factor of the learning rate at one step: linear from 0 to 1, then half a cosine down to 0.
+    """Return the factor of the learning rate at one step: linear from 0 to 1, then half a cosine down to 0.
 
     Args:
-        step: optimiser steps already made; the first step has the rate 0 where there is a warm-up, as in moco-v3.
-        steps: optimiser steps of the whole training.
-        warmup: steps of the warm-up, fewer than ``steps``.
+        step: optimizer steps already made; with a warm-up the first step has the rate 0, as in moco-v3.
+        steps: optimizer steps of the whole training.
+        warmup: optimizer steps of the warm-up, fewer than ``steps``.
 
     Raises:
         InputError: the warm-up is as long as the training.
     """
     if warmup >= steps:
-        raise InputError(f"{warmup} warm-up steps in a training of {steps}; warm up for fewer, or train longer")
+        raise InputError(
+            f"{warmup} warm-up steps in a training of {steps}: must be fewer; shorten the warm-up or train longer"
+        )
     if step < warmup:
         return step / warmup
     return (1 + math.cos(math.pi * min((step - warmup) / (steps - warmup), 1))) / 2
+
+
+def cosine_momentum(step: int, steps: int, start: float) -> float:
+    """Return the target momentum at one step: ``1 - (1 - start) (1 + cos(pi step / steps)) / 2``.
+
+    Args:
+        step: optimizer steps already made, in [0, steps].
+        steps: optimizer steps of the whole training.
+        start: momentum of the first step, in [0, 1]; it rises to 1 at ``steps``.
+    """
+    return 1 - (1 - start) * (1 + math.cos(math.pi * min(step / steps, 1))) / 2

@@ -1,13 +1,12 @@
-"""What MoCo v3 and BYOL have in common: an online network, a target network that follows it, two views, one loss.
+"""What MoCo v3 and BYOL share: an online network, a momentum target network, and a loss in both directions.
 
-The online network (encoder, projector, predictor) is trained to predict from one view what the target network (slow
-copies of encoder and projector) says of the other view.
+The online network (encoder, projector, predictor) is trained to predict the target network's projection of one view
+from the other view. The target network is a moving average of the online encoder and projector.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,54 +17,47 @@ from torch import nn
 
 
 class SiameseFramework(nn.Module):
-    """Base of the frameworks, which bring their heads and a :meth:`loss`.
+    """Base class of MoCo v3 and BYOL, which define the heads and :meth:`loss`.
 
-    The target network starts as a copy of the online network, has no gradient, and moves by :meth:`update_target`
-    alone. It is part of the state dict, with its batch norm statistics.
+    The target network starts as a copy of the online network. It has no gradient and changes by :meth:`update_target`
+    only. It is part of the state dict, including its batch norm statistics.
 
     Args:
         encoder: maps a batch of views to (B, features).
-        projector: maps features to (B, out).
-        predictor: maps projections to (B, out).
-        baseline: makes the loss instead of :meth:`both_directions` of the plain views.
+        projector: maps (B, features) to (B, out).
+        predictor: maps (B, out) to (B, out).
     """
 
-    def __init__(
-        self, encoder: nn.Module, projector: nn.Module, predictor: nn.Module, baseline: Baseline | None = None
-    ):
+    def __init__(self, encoder: nn.Module, projector: nn.Module, predictor: nn.Module):
         super().__init__()
         self.encoder = encoder
         self.projector = projector
         self.predictor = predictor
         self.target_encoder = copy.deepcopy(encoder).requires_grad_(False)
         self.target_projector = copy.deepcopy(projector).requires_grad_(False)
-        self.baseline = baseline
 
-    def forward(
-        self, first: torch.Tensor, second: torch.Tensor, generator: torch.Generator | None = None
-    ) -> torch.Tensor:
-        """The loss of one batch.
+    def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        """Compute the loss of one batch.
 
         Args:
             first, second: (B, …) two views of the same samples; B is the same in every process.
-            generator: source of the baseline's random numbers, on the device of the views.
 
         Returns:
             () float32 loss of this process; its mean over processes is the loss of the joint batch.
         """
-        if self.baseline is not None:
-            return self.baseline(self, first, second, generator)
         views = (first, second)
         return self.both_directions([self.predict(view) for view in views], [self.target(view) for view in views])
 
     def predict(self, view: torch.Tensor) -> torch.Tensor:
-        """(B, out) predictions of the online network."""
-        return self.predictor(self.projector(self.encoder(view)))
+        """Return the (B, out) predictions of the online network."""
+        prediction: torch.Tensor = self.predictor(self.projector(self.encoder(view)))
+        return prediction
 
     @torch.no_grad()
     def target(self, view: torch.Tensor) -> torch.Tensor:
-        """(B, out) projections of the target network, without gradient."""
-        return self.target_projector(self.target_encoder(view))
+        """Return the (B, out) projections of the target network, without gradient."""
+        projection: torch.Tensor = self.target_projector(self.target_encoder(view))
+        return projection
 
     def both_directions(
         self,
@@ -78,21 +70,23 @@ class SiameseFramework(nn.Module):
         Args:
             predictions: of the first and of the second view, (B, out) each.
             targets: of the first and of the second view, (B, out) each.
-            labels: of the first and of the second prediction, as for :meth:`match`.
+            labels: of the first and of the second prediction, as in :meth:`match`.
+
+        Returns:
+            () float32 sum of the losses of both directions.
         """
         return self.match(predictions[0], targets[1], labels[0]) + self.match(predictions[1], targets[0], labels[1])
 
     def match(self, prediction: torch.Tensor, target: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        """How badly predictions match their targets.
+        """Normalize predictions and targets to unit length and compute their loss.
 
-        Computed in float32 also under autocast: similarities of unit vectors lie so close together that 16 bits
-        would round away what tells them apart.
+        Computed in float32 also under autocast: cosine similarities differ by less than 16-bit types can represent.
 
         Args:
             prediction: (B, out) of any length.
             target: (B, out) of any length.
-            labels: (B, B) float, rows that sum to 1: what share of a prediction every target of this process has;
-                None for the target of the same row.
+            labels: (B, B) float, rows that sum to 1: the weight of every target of this process for a prediction.
+                None assigns each prediction the target of the same row.
 
         Returns:
             () float32 mean over the batch.
@@ -101,32 +95,35 @@ class SiameseFramework(nn.Module):
             return self.loss(F.normalize(prediction.float(), dim=1), F.normalize(target.float(), dim=1), labels)
 
     def loss(self, query: torch.Tensor, key: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        """:meth:`match` for float32 unit vectors; every framework has its own."""
+        """Compute the loss of (B, out) float32 unit vectors; arguments as in :meth:`match`."""
         raise NotImplementedError
 
     def update_target(self, momentum: float) -> None:
-        """Let the target network follow by one step; call it before every forward pass of a training step.
+        """Update the target network: ``target = momentum * target + (1 - momentum) * online``.
+
+        Call it once per training step. Only parameters are averaged, as in moco-v3: the target network runs in
+        training mode, so its batch norms use the statistics of the batch and keep their own running means.
 
         Args:
-            momentum: in [0, 1], as from :func:`pcrq.ssl.siamese.cosine_momentum`.
+            momentum: in [0, 1], constant or as from :func:`pcrq.ssl.cosine_momentum`.
         """
-        follow(self.encoder, self.target_encoder, momentum)
-        follow(self.projector, self.target_projector, momentum)
+        update_momentum(self.encoder, self.target_encoder, momentum)
+        update_momentum(self.projector, self.target_projector, momentum)
 
 
 class Baseline(nn.Module):
-    """Base of the baselines; a framework that was given one asks it for the loss.
+    """Base class of methods that compute another loss with the networks of MoCo v3 or BYOL.
 
-    A baseline uses the framework's ``predict``, ``target``, ``match`` and ``both_directions``, and nothing else that
-    depends on the framework; so one baseline fits MoCo v3 and BYOL. It draws random numbers from the generator only.
+    A baseline uses ``predict``, ``target``, ``match`` and ``both_directions`` of the framework only, so each of them
+    works with both frameworks (except MSF, which extends BYOL). All random numbers come from the two generators.
     """
 
     name: str
-    """As the paper calls it."""
+    """Name in the paper's tables."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """What it was made with, as plain values by the names of its arguments; all that its loss depends on."""
+        """Constructor arguments that change the loss, as plain values; written to run records."""
         return {}
 
     def forward(
@@ -135,40 +132,18 @@ class Baseline(nn.Module):
         first: torch.Tensor,
         second: torch.Tensor,
         generator: torch.Generator | None = None,
+        common_generator: torch.Generator | None = None,
     ) -> torch.Tensor:
-        """The loss of one batch.
+        """Compute the loss of one batch.
 
         Args:
-            framework: the framework that asks.
+            framework: the networks to train.
             first, second: (B, …) two views of the same samples.
-            generator: source of random numbers on the device of the views; the global one for None.
+            generator: random numbers of this process, on the device of the views; None for torch's global generator.
+            common_generator: random numbers that all processes share: a CPU generator in the same state everywhere.
+                Only SSQL needs it; None uses ``generator``.
 
         Returns:
             () float32 loss.
         """
         raise NotImplementedError
-
-
-def cosine_momentum(step: int, steps: int, start: float) -> float:
-    """The momentum of one step: ``1 - (1 - start) (1 + cos(pi step / steps)) / 2``.
-
-    Args:
-        step: optimiser steps already made, in [0, steps].
-        steps: optimiser steps of the whole training.
-        start: momentum of the first step, in [0, 1]; after ``steps`` it would be 1.
-    """
-    return 1 - (1 - start) * (1 + math.cos(math.pi * min(step / steps, 1))) / 2
-
-
-def follow(online: nn.Module, target: nn.Module, momentum: float) -> None:
-    """Move the parameters of the target in place: ``target = momentum * target + (1 - momentum) * online``.
-
-    Buffers stay as they are, as in moco-v3: the target computes in training mode, so that its batch norms
-    normalise with the statistics of the batch and keep running means of their own.
-
-    Args:
-        online: the network that is trained.
-        target: a network of the same architecture.
-        momentum: in [0, 1]; 1 leaves the target alone.
-    """
-    update_momentum(online, target, momentum)

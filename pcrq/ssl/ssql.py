@@ -1,4 +1,6 @@
-"""Rounding of weights and activations to few levels, as SSQL does it; gradients pass as if nothing were rounded.
+"""SSQL: train the network together with a copy whose weights and activations are rounded to few levels.
+
+Rounding is straight-through: the gradient passes as if nothing were rounded.
 
 Source: Cao et al., Synergistic Self-supervised and Quantization Learning, ECCV 2022; megvii-research/SSQL-ECCV2022.
 """
@@ -8,56 +10,55 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from lightly.utils.dist import world_size
 from torch import distributed, nn
 from torch.func import functional_call
 
 from pcrq.errors import InputError
-from pcrq.ssl.siamese import Baseline
-
-if TYPE_CHECKING:
-    from pcrq.ssl.siamese import SiameseFramework
+from pcrq.ssl.distributed import process_count
+from pcrq.ssl.siamese import Baseline, SiameseFramework
 
 
 def round_weight(weight: torch.Tensor, bits: int) -> torch.Tensor:
-    """Round to 2^bits levels that are symmetric about 0, at a distance that fits each output channel.
+    """Round weights to 2^bits levels that are symmetric about 0, scaled to each output channel's largest weight.
 
     Args:
         weight: (channels, …) floating point.
-        bits: at least 2.
+        bits: bit width, at least 2.
 
     Returns:
-        The same shape; a channel of zeros stays. The gradient of the weight is that of the result.
+        (channels, …) rounded weights; a channel of zeros stays zero. The gradient passes unchanged.
     """
     values = weight.detach()
     peak = values.flatten(1).abs().amax(dim=1).view(-1, *[1] * (weight.ndim - 1))
     step = torch.where(peak > 0, peak, 1.0) / ((2**bits - 1) / 2)
     rounded = (values / step).round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) * step
-    return weight + (rounded - values)
+    result: torch.Tensor = weight + (rounded - values)
+    return result
 
 
 def round_activation(activation: torch.Tensor, low: torch.Tensor, high: torch.Tensor, bits: int) -> torch.Tensor:
-    """Round to 2^bits levels from ``low`` to ``high``, of which one is 0; what lies outside is clamped.
+    """Round activations to 2^bits levels from ``low`` to ``high``, one of which is 0; values outside are clamped.
 
     Args:
         activation: any shape, floating point.
         low, high: () float32 range of the layer; where they are equal, nothing is rounded.
-        bits: at least 1.
+        bits: bit width, at least 1.
 
     Returns:
-        The same shape and dtype. The gradient of the activation is that of the result, and 0 where it was clamped.
+        The same shape and dtype. The gradient passes unchanged, except that it is 0 where the value was clamped.
     """
-    return _RoundedActivation.apply(activation, low, high, bits)
+    rounded: torch.Tensor = _RoundedActivation.apply(activation, low, high, bits)
+    return rounded
 
 
 class _RoundedActivation(torch.autograd.Function):
-    """Keeps one byte a number for backward, which tells whether it was clamped.
+    """Save one byte per value for backward: whether it was clamped.
 
-    Levels are computed in float32 also for 16-bit activations: bfloat16 has eight binary digits, so that its quotients
-    are off by up to half a level where there are 256 of them. These float32 numbers live for one layer only.
+    Levels are computed in float32 also for 16-bit activations: bfloat16 has eight significant bits, so its quotients
+    can be wrong by half a level when there are 256 levels. The float32 copy exists for one layer at a time.
     """
 
     @staticmethod
@@ -79,39 +80,37 @@ class _RoundedActivation(torch.autograd.Function):
     def backward(
         ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor
     ) -> tuple[torch.Tensor, None, None, None]:
-        (clamped,) = ctx.saved_tensors
+        (clamped,) = ctx.saved_tensors  # type: ignore[attr-defined]
         return gradient.masked_fill(clamped, 0), None, None, None
 
 
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU)
-CAREFUL = 8  # the fewest bits of the first layer and of the projector
+MIN_BITS = 8  # of the first layer and the projector, which SSQL quantizes less
 Range = tuple[torch.Tensor, torch.Tensor]
 
 
 class SSQL(Baseline):
-    """The mean of the loss of the rounded network and of the loss of the full network.
+    """SSQL: the mean of the losses of the rounded network and of the full-precision network.
 
     Args:
-        weight_bits: smallest and largest bit width of weights, both possible.
-        activation_bits: the same of what the encoder's activation layers say.
+        weight_bits: smallest and largest bit width of weights, inclusive; sampled anew every step.
+        activation_bits: the same for the outputs of the encoder's activation layers.
 
     Raises:
-        InputError: a range is empty or outside 2 to 24, or (from the forward pass) the encoder has no activation layer.
+        InputError: a range is empty or outside [2, 24], or (from the forward pass) the encoder has no activation
+            layer.
     """
 
     name = "SSQL"
-    common_generator: torch.Generator | None = None
-    """Source of bit widths, on the CPU and in one state in all processes; a trainer sets it before a step.
-
-    For None they come from the generator of the forward pass: that of one process, and a wait if it is on a GPU."""
 
     def __init__(self, weight_bits: tuple[int, int] = (2, 8), activation_bits: tuple[int, int] = (4, 8)):
         super().__init__()
         for name, (low, high) in {"weight_bits": weight_bits, "activation_bits": activation_bits}.items():
             if not 2 <= low <= high <= 24:
-                raise InputError(f"SSQL {name} {low} to {high}: give the smaller first, both within 2 to 24")
-        self.weight_bits, self.activation_bits = tuple(weight_bits), tuple(activation_bits)
+                raise InputError(f"SSQL {name} {low} to {high}: must be the smaller first, both in [2, 24]")
+        self.weight_bits = (weight_bits[0], weight_bits[1])
+        self.activation_bits = (activation_bits[0], activation_bits[1])
 
     @property
     def options(self) -> dict[str, Any]:
@@ -124,11 +123,13 @@ class SSQL(Baseline):
         first: torch.Tensor,
         second: torch.Tensor,
         generator: torch.Generator | None = None,
+        common_generator: torch.Generator | None = None,
     ) -> torch.Tensor:
+        """See :class:`Baseline`. The bit widths come from ``common_generator``, so that all processes round alike."""
         views = (first, second)
         predictions, ranges = zip(*(_predict_and_observe(framework, view) for view in views), strict=True)
         weight_bits, activation_bits = (
-            _draw(*bits, self.common_generator or generator) for bits in (self.weight_bits, self.activation_bits)
+            _sample_bits(*bits, common_generator or generator) for bits in (self.weight_bits, self.activation_bits)
         )
         network = RoundedNetwork(framework, _joint(_union(*ranges)), weight_bits, activation_bits)
         rounded = [network.predict(view) for view in views]
@@ -137,59 +138,61 @@ class SSQL(Baseline):
 
 
 class RoundedNetwork:
-    """The online network of a framework with rounded weights and activations; its predictor stays as it is.
+    """The online network of a framework with rounded weights and activations; the predictor is not rounded.
 
     Args:
-        framework: whose parameters are rounded; the gradient reaches them.
-        ranges: smallest and largest value of every activation of the encoder, in the order in which they come.
-        weight_bits: bit width of the encoder's weights; its first layer and the projector have at least 8.
-        activation_bits: bit width of the encoder's activations; the first one has at least 8.
+        framework: the network whose parameters are rounded; it receives the gradient.
+        ranges: minimum and maximum of every activation of the encoder, in order of execution.
+        weight_bits: bit width of the encoder's weights; at least 8 for its first layer and the projector.
+        activation_bits: bit width of the encoder's activations; at least 8 for the first one.
     """
 
     def __init__(self, framework: SiameseFramework, ranges: list[Range], weight_bits: int, activation_bits: int):
         self.framework, self.ranges, self.activation_bits = framework, ranges, activation_bits
         self.encoder_weights = _rounded_weights(framework.encoder, weight_bits)
-        self.projector_weights = _rounded_weights(framework.projector, max(weight_bits, CAREFUL))
+        self.projector_weights = _rounded_weights(framework.projector, max(weight_bits, MIN_BITS))
 
     def predict(self, view: torch.Tensor) -> torch.Tensor:
-        """(B, out) predictions."""
+        """Return the (B, out) predictions of the rounded network."""
 
         def rounded(index: int, activation: torch.Tensor) -> torch.Tensor:
-            bits = max(self.activation_bits, CAREFUL) if index == 0 else self.activation_bits
+            bits = max(self.activation_bits, MIN_BITS) if index == 0 else self.activation_bits
             return round_activation(activation, *self.ranges[index], bits)
 
         with _at_activations(self.framework.encoder, rounded):
             features = functional_call(self.framework.encoder, self.encoder_weights, (view,))
-        return self.framework.predictor(functional_call(self.framework.projector, self.projector_weights, (features,)))
+        projection = functional_call(self.framework.projector, self.projector_weights, (features,))
+        prediction: torch.Tensor = self.framework.predictor(projection)
+        return prediction
 
 
 def _rounded_weights(network: nn.Module, bits: int) -> dict[str, torch.Tensor]:
-    """The weights of all layers by their names in the state dict; the first layer keeps at least 8 bits."""
+    """Return the rounded weights of all layers by name; the first layer keeps at least 8 bits."""
     layers = [(name, module.weight) for name, module in network.named_modules() if isinstance(module, WEIGHTED)]
     return {
-        f"{name}.weight".lstrip("."): round_weight(weight, max(bits, CAREFUL) if index == 0 else bits)
+        f"{name}.weight".lstrip("."): round_weight(weight, max(bits, MIN_BITS) if index == 0 else bits)
         for index, (name, weight) in enumerate(layers)
     }
 
 
 def _predict_and_observe(framework: SiameseFramework, view: torch.Tensor) -> tuple[torch.Tensor, list[Range]]:
-    """Predictions of the full network, and the range of every activation on the way."""
+    """Return the predictions of the full-precision network and the range of every activation."""
     ranges: list[Range] = []
     with _at_activations(framework.encoder, lambda _, activation: ranges.append(_range(activation))):
         prediction = framework.predict(view)
     if not ranges:
         raise InputError(
             f"SSQL rounds activations, but {type(framework.encoder).__name__} has none of the layers "
-            f"{', '.join(layer.__name__ for layer in ACTIVATIONS)}; use an encoder that has"
+            f"{', '.join(layer.__name__ for layer in ACTIVATIONS)}; use an encoder with such layers"
         )
     return prediction, ranges
 
 
 @contextmanager
 def _at_activations(encoder: nn.Module, function: Callable[[int, torch.Tensor], torch.Tensor | None]) -> Iterator[None]:
-    """Call ``function(index, activation)`` after every activation layer; what it returns replaces the activation.
+    """Call ``function(index, activation)`` after every activation layer; its result replaces the activation.
 
-    The index counts in the order of computing, since a ResNet uses one and the same ReLU at several places.
+    The index counts calls, not modules, because a ResNet block uses one ReLU module twice.
     """
     index = count()
     handles = [
@@ -217,14 +220,14 @@ def _range(activation: torch.Tensor) -> Range:
 
 
 def _joint(ranges: list[Range]) -> list[Range]:
-    """The ranges over all processes."""
-    if world_size() == 1:
+    """Return the ranges over the joint batch of all processes."""
+    if process_count() == 1:
         return ranges
     bounds = torch.stack([torch.stack((-low, high)) for low, high in ranges])
     distributed.all_reduce(bounds, distributed.ReduceOp.MAX)
     return [(-low, high) for low, high in bounds]
 
 
-def _draw(low: int, high: int, generator: torch.Generator | None) -> int:
+def _sample_bits(low: int, high: int, generator: torch.Generator | None) -> int:
     device = "cpu" if generator is None else generator.device
     return int(torch.randint(low, high + 1, (), device=device, generator=generator))

@@ -1,4 +1,4 @@
-"""The shape store: one HDF5 file that holds a prepared data set, read shape by shape.
+"""The shape store: one HDF5 file with a prepared dataset of point clouds, read shape by shape.
 
 Layout (plain ``h5py`` reads it; S shapes, N points over all shapes)::
 
@@ -6,19 +6,19 @@ Layout (plain ``h5py`` reads it; S shapes, N points over all shapes)::
                          digest (SHA-256 over the shapes, in order), complete (True, written last)
     /points              (N, 3) float32   coordinates, normalised to the unit ball, y upward
     /normals             (N, 3) int8      unit normal * 127
-    /labels              (N,)   uint8     part of every point       (only where parts are known)
-    /patches             (N,)   uint8     patch of every point      (only where patches were made)
+    /labels              (N,)   uint8     part of every point       (only if parts are known)
+    /patches             (N,)   uint8     patch of every point      (only if patches were made)
     /shapes/offsets      (S+1,) int64     shape i owns points[offsets[i]:offsets[i+1]]
-    /shapes/category     (S,)   int32     index into classes, -1 where unknown
+    /shapes/category     (S,)   int32     index into classes, -1 if unknown
     /shapes/id           (S,)   UTF-8     name of the shape in its source, unique
-    /shapes/split        (S,)   UTF-8     "train", "val", "test", or "" where the source has no splits
+    /shapes/split        (S,)   UTF-8     "train", "val", "test", or "" if the source has no splits
     /shapes/center       (S, 3) float32   \\ source coordinates = points * radius + center
     /shapes/radius       (S,)   float32   /
     /classes             (K,)   UTF-8     names of the categories
-    /parts               (P,)   UTF-8     names of the parts        (only beside /labels)
+    /parts               (P,)   UTF-8     names of the parts        (only with /labels)
 
-A point takes 16 to 17 bytes. The writer fills a hidden neighbour and moves it into place when it is whole, so a
-file under the final name is complete; the digest lets :meth:`ShapeStore.verify` find any later damage.
+A point takes 15 to 17 bytes. The file is written atomically, so a file under the final name is complete.
+:meth:`ShapeStore.verify` finds later damage by the digest.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from pcrq.errors import InputError
-from pcrq.stores.store_file import SPLITS, StoreFile, StoreFileWriter
+from pcrq.stores.store_file import StoreFile, StoreFileWriter, check_split
 
 FORMAT = "pcrq-shapes"
 VERSION = 1
@@ -48,12 +49,12 @@ class Shape:
         points: (N, 3) float32 coordinates inside the unit ball, y upward.
         normals: (N, 3) float32 unit normals.
         id: name of the shape in its source, unique in a store.
-        category: index into the store's ``classes``, -1 where unknown.
+        category: index into the store's ``classes``, -1 if unknown.
         split: "train", "val", "test" or "".
         labels: (N,) integers in [0, 255], the part of every point, or None.
         patches: (N,) integers in [0, 255], the patch of every point, or None.
         center, radius: source coordinates = ``points * radius + center``.
-        index: position in the store it was read from, -1 for one that is not from a store.
+        index: position in the store it was read from, -1 if it was not read from a store.
     """
 
     points: np.ndarray
@@ -69,17 +70,17 @@ class Shape:
 
 
 class ShapeStoreWriter(StoreFileWriter):
-    """Write shapes one after another into a new store; a context manager.
+    """Write shapes one after another to a new store; a context manager.
 
-    The file appears under ``path`` only when the block ends without an exception, replacing an older one.
+    The file appears under ``path`` only when the block ends without an exception; it replaces an older one.
 
     Args:
         path: the store to write; its folder must exist.
         classes: names of the categories.
-        parts: names of the parts; given exactly when the shapes carry ``labels``.
-        patches: whether the shapes carry ``patches``.
+        parts: names of the parts; required if the shapes have ``labels``, else None.
+        patches: whether the shapes have ``patches``.
         source: where the shapes come from, in words.
-        parameters: how they were made; anything that JSON can hold.
+        parameters: how they were made; plain values for JSON.
 
     Raises:
         InputError: the folder of ``path`` does not exist, or (from :meth:`append`) a shape does not fit.
@@ -95,14 +96,14 @@ class ShapeStoreWriter(StoreFileWriter):
         parts: Sequence[str] | None = None,
         patches: bool = True,
         source: str = "",
-        parameters: dict | None = None,
+        parameters: dict[str, Any] | None = None,
     ):
         super().__init__(path, classes=classes, source=source, parameters=parameters)
         self.parts = None if parts is None else list(parts)
         self.patches = patches
 
     def _begin(self) -> None:
-        columns = {"points": (3, "<f4"), "normals": (3, "i1")}
+        columns: dict[str, tuple[int | None, str]] = {"points": (3, "<f4"), "normals": (3, "i1")}
         if self.parts is not None:
             columns["labels"] = (None, "u1")
         if self.patches:
@@ -143,7 +144,7 @@ class ShapeStoreWriter(StoreFileWriter):
 
 
 class ShapeStore(StoreFile):
-    """Random access to the shapes of a store.
+    """Random access to the shapes of a store: ``store[index]``, ``len(store)``, iteration.
 
     Opening reads the small per-shape tables; points are read on demand. The object can be sent to worker
     processes: every process opens its own handle.
@@ -182,14 +183,14 @@ class ShapeStore(StoreFile):
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Shape:
-        """Shape ``index``; negative indices count from the end.
+        """Read one shape; negative indices count from the end.
 
         Raises:
             IndexError: there is no such shape.
             InputError: the file is damaged there.
         """
         if not -len(self) <= index < len(self):
-            raise IndexError(f"{self.path}: shape {index} asked for, the store has {len(self)}")
+            raise IndexError(f"{self.path}: no shape {index}; the store contains {len(self)}")
         index %= len(self)
         arrays = self._read(index)
         normals = arrays["normals"].astype(np.float32)
@@ -216,7 +217,7 @@ class ShapeStore(StoreFile):
 
     @property
     def counts(self) -> np.ndarray:
-        """(S,) int64: points of every shape."""
+        """(S,) int64 number of points of every shape."""
         return np.diff(self.offsets)
 
     def _entry_digest(self, index: int) -> bytes:
@@ -226,9 +227,8 @@ class ShapeStore(StoreFile):
 
 
 def _encode(shape: Shape, columns: Sequence[str]) -> dict[str, np.ndarray]:
-    """The arrays of a shape as they stand on disk, checked."""
-    if shape.split not in SPLITS:
-        raise InputError(f"{shape.id}: split {shape.split!r} is not one of {SPLITS}")
+    """Check the arrays of a shape and convert them to their stored types."""
+    check_split(shape.split, shape.id)
     points, normals = np.asarray(shape.points, np.float32), np.asarray(shape.normals, np.float32)
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
         raise InputError(f"{shape.id}: points of shape {points.shape}, expected (N, 3) with N > 0")
@@ -240,7 +240,8 @@ def _encode(shape: Shape, columns: Sequence[str]) -> dict[str, np.ndarray]:
     for name in ("labels", "patches"):
         values = getattr(shape, name)
         if (values is not None) != (name in columns):
-            raise InputError(f"{shape.id}: {name} are {'not ' * (values is None)}given, unlike for this store")
+            given, store = ("missing", "has") if values is None else ("given", "is written without")
+            raise InputError(f"{shape.id}: {name} are {given}, but the store {store} {name}")
         if values is None:
             continue
         values = np.asarray(values)
@@ -250,7 +251,9 @@ def _encode(shape: Shape, columns: Sequence[str]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _shape_digest(arrays: dict[str, np.ndarray], category: int, id_: str, split: str, center, radius) -> bytes:
+def _shape_digest(
+    arrays: dict[str, np.ndarray], category: int, id_: str, split: str, center: Sequence[float], radius: float
+) -> bytes:
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(name.encode())

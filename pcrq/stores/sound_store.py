@@ -1,4 +1,4 @@
-"""The sound store: one HDF5 file of clips of any length, 16 kHz mono, read as a whole or in part.
+"""The sound store: one HDF5 file of clips of any length, 16 kHz mono, read in full or in part.
 
 Layout (plain ``h5py`` reads it; C clips, N samples over all clips)::
 
@@ -6,17 +6,17 @@ Layout (plain ``h5py`` reads it; C clips, N samples over all clips)::
                          digest (SHA-256 over the clips, in order), complete (True, written last), rate 16000 (Hz)
     /samples             (N,)   int16     sample * 32768, where full scale is [-1, 1)
     /clips/offsets       (C+1,) int64     clip i owns samples[offsets[i]:offsets[i+1]]
-    /clips/category      (C,)   int32     index into classes, -1 where unknown
-    /clips/fold          (C,)   int32     part of a cross-validation as its authors number it, -1 where there is none
+    /clips/category      (C,)   int32     index into classes, -1 if unknown
+    /clips/fold          (C,)   int32     fold of a cross-validation, as numbered by its authors, -1 if there is none
     /clips/id            (C,)   UTF-8     name of the clip in its source, unique
-    /clips/split         (C,)   UTF-8     "train", "val", "test", or "" where the source has no splits
+    /clips/split         (C,)   UTF-8     "train", "val", "test", or "" if the source has no splits
     /classes             (K,)   UTF-8     names of the categories
 
-A second takes 32 kB. A 16-bit file at 16 kHz comes back exactly; of anything finer 16 bits remain, an error of at most
-half a step, 1/65536 or 96 dB below full scale. Only +1 itself, which 16 bits do not have, becomes 32767/32768, a step
-less. Nothing is clipped: the writer refuses samples beyond full scale, and ``sound_loading`` turns such clips down.
+A second takes 32 kB. 16-bit files at 16 kHz are stored exactly. Finer samples are rounded to 16 bits: the error is at
+most half a step, 1/65536 or 96 dB below full scale. +1 is not a 16-bit value and becomes 32767/32768. Nothing is
+clipped: the writer refuses samples beyond full scale.
 
-As for shapes, a file under the final name is complete, and the digest finds later damage.
+The file is written atomically, so a file under the final name is complete; the digest finds later damage.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import h5py
 import numpy as np
 
 from pcrq.errors import InputError
-from pcrq.stores.store_file import SPLITS, StoreFile, StoreFileWriter
+from pcrq.stores.store_file import StoreFile, StoreFileWriter, check_split
 
 FORMAT = "pcrq-sounds"
 VERSION = 1
@@ -45,12 +45,12 @@ class Sound:
     """One clip.
 
     Args:
-        samples: (N,) float32 in [-1, 1] at 16 kHz, N ≥ 1; int16 is taken as it stands in a store.
+        samples: (N,) float32 in [-1, 1] at 16 kHz, N ≥ 1; int16 is stored unchanged.
         id: name of the clip in its source, unique in a store.
-        category: index into the store's ``classes``, -1 where unknown.
+        category: index into the store's ``classes``, -1 if unknown.
         split: "train", "val", "test" or "".
-        fold: number of its part in a cross-validation, -1 where there is none.
-        index: position in the store it was read from, -1 for one that is not from a store.
+        fold: fold of a cross-validation, -1 if there is none.
+        index: position in the store it was read from, -1 if it was not read from a store.
     """
 
     samples: np.ndarray
@@ -62,15 +62,15 @@ class Sound:
 
 
 class SoundStoreWriter(StoreFileWriter):
-    """Write clips one after another into a new store; a context manager.
+    """Write clips one after another to a new store; a context manager.
 
-    The file appears under ``path`` only when the block ends without an exception, replacing an older one.
+    The file appears under ``path`` only when the block ends without an exception; it replaces an older one.
 
     Args:
         path: the store to write; its folder must exist.
         classes: names of the categories.
         source: where the clips come from, in words.
-        parameters: how they were made; anything that JSON can hold.
+        parameters: how they were made; plain values for JSON.
 
     Raises:
         InputError: the folder of ``path`` does not exist, or (from :meth:`append`) a clip does not fit.
@@ -87,13 +87,12 @@ class SoundStoreWriter(StoreFileWriter):
 
         Raises:
             InputError: there are no samples, one is not finite or beyond full scale, the category, split or fold is
-                none, or the id is taken.
+                out of range, or the id is taken.
         """
         samples = quantize(sound.samples, sound.id)
-        if sound.split not in SPLITS:
-            raise InputError(f"{sound.id}: split {sound.split!r} is not one of {SPLITS}")
+        check_split(sound.split, sound.id)
         if not -1 <= sound.fold < 2**31:
-            raise InputError(f"{sound.id}: fold {sound.fold} is neither a number from 0 nor -1 for none")
+            raise InputError(f"{sound.id}: fold {sound.fold} must be 0 or more, or -1 for none")
         self._claim(sound.id, sound.category)
         self._extend("samples", samples)
         self._offsets.append(self._offsets[-1] + len(samples))
@@ -112,7 +111,7 @@ class SoundStoreWriter(StoreFileWriter):
 
 
 class SoundStore(StoreFile):
-    """Random access to the clips of a store, and to parts of them.
+    """Random access to the clips of a store, and to parts of them: ``store[index]``, ``store.samples(index, ...)``.
 
     Opening reads the small per-clip tables; samples are read on demand. The object can be sent to worker processes:
     every process opens its own handle.
@@ -125,10 +124,10 @@ class SoundStore(StoreFile):
 
     Attributes:
         classes: names of the categories.
-        category, fold: (C,) int32, of every clip; -1 where there is none.
+        category, fold: (C,) int32, of every clip; -1 if there is none.
         ids, split: of every clip.
-        offsets: (C + 1,) int64, where the clips begin among all samples.
-        source, parameters, digest: where the clips come from, how they were made, and their fingerprint.
+        offsets: (C + 1,) int64, position of every clip among all samples.
+        source, parameters, digest: where the clips come from, how they were made, and their SHA-256.
     """
 
     FORMAT, VERSION = FORMAT, VERSION
@@ -147,7 +146,7 @@ class SoundStore(StoreFile):
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Sound:
-        """Clip ``index``; negative indices count from the end.
+        """Read one clip; negative indices count from the end.
 
         Raises:
             IndexError: there is no such clip.
@@ -165,38 +164,40 @@ class SoundStore(StoreFile):
         )
 
     def samples(self, index: int, start: int = 0, count: int | None = None) -> np.ndarray:
-        """A part of a clip; nothing else of it is read.
+        """Read a part of a clip, and only that part.
 
         Args:
             index: the clip; negative indices count from the end.
-            start: its first sample wanted, from 0.
-            count: how many; None for all from ``start`` on.
+            start: first sample to read, from 0.
+            count: number of samples; None reads to the end.
 
         Returns:
             (count,) float32 in [-1, 1).
 
         Raises:
-            IndexError: there is no such clip, or the clip does not reach so far.
+            IndexError: there is no such clip, or the clip is shorter.
             InputError: the file is damaged there.
         """
-        return self._read(index, start, count) / np.float32(_SCALE)
+        samples: np.ndarray = self._read(index, start, count) / np.float32(_SCALE)
+        return samples
 
     def _read(self, index: int, start: int = 0, count: int | None = None) -> np.ndarray:
         if not -len(self) <= index < len(self):
-            raise IndexError(f"{self.path}: clip {index} asked for, the store has {len(self)}")
+            raise IndexError(f"{self.path}: no clip {index}; the store contains {len(self)}")
         index %= len(self)
         first, length = int(self.offsets[index]), int(self.offsets[index + 1] - self.offsets[index])
         stop = length if count is None else start + count
         if not 0 <= start <= stop <= length:
-            raise IndexError(f"{self.path}: samples {start} to {stop} of clip {index} asked for, it has {length}")
+            raise IndexError(f"{self.path}: no samples {start} to {stop} in clip {index}, which has {length}")
         try:
-            return self._column("samples")[first + start : first + stop]
+            samples: np.ndarray = self._column("samples")[first + start : first + stop]
         except (OSError, RuntimeError) as error:
             raise InputError(f"{self.path}: clip {index} cannot be read ({error}); prepare it again") from error
+        return samples
 
     @property
     def lengths(self) -> np.ndarray:
-        """(C,) int64: samples of every clip."""
+        """(C,) int64 number of samples of every clip."""
         return np.diff(self.offsets)
 
     def _entry_digest(self, index: int) -> bytes:
@@ -205,17 +206,17 @@ class SoundStore(StoreFile):
 
 
 def quantize(samples: np.ndarray, name: str) -> np.ndarray:
-    """Samples as they stand in a store.
+    """Convert samples to 16 bits, as they are stored.
 
     Args:
-        samples: (N,) floats in [-1, 1], or int16, which is returned as it is.
-        name: what error messages call the clip.
+        samples: (N,) floats in [-1, 1], or int16, which is returned unchanged.
+        name: the clip, for error messages.
 
     Returns:
         (N,) int16.
 
     Raises:
-        InputError: there are none, they are not one channel, not finite, or beyond full scale.
+        InputError: there are no samples, or they are not one channel, not finite, or beyond full scale.
     """
     samples = np.asarray(samples)
     if samples.ndim != 1 or len(samples) == 0:
@@ -223,11 +224,12 @@ def quantize(samples: np.ndarray, name: str) -> np.ndarray:
     if samples.dtype == np.int16:
         return samples
     if not np.isfinite(samples).all():
-        raise InputError(f"{name}: samples that are not finite")
+        raise InputError(f"{name}: samples are not finite (NaN or infinity); remove or repair the clip")
     peak = float(np.abs(samples).max())
     if peak > 1:
-        raise InputError(f"{name}: a sample of {peak:g} is beyond full scale; divide all by {peak:g}")
-    return np.rint(samples * _SCALE).clip(-_SCALE, _SCALE - 1).astype(np.int16)
+        raise InputError(f"{name}: a sample of {peak:g} is beyond full scale [-1, 1]; divide all samples by {peak:g}")
+    rounded: np.ndarray = np.rint(samples * _SCALE).clip(-_SCALE, _SCALE - 1).astype(np.int16)
+    return rounded
 
 
 def _sound_digest(samples: np.ndarray, category: int, id_: str, split: str, fold: int) -> bytes:

@@ -1,8 +1,7 @@
-"""What every store is as a file: HDF5, under its name only when it is whole, explained when it cannot be used.
+"""What shape stores and sound stores share: an HDF5 file with a header, written atomically, with checked reading.
 
-The root of each carries the attributes format, version, source, parameters (JSON; how it was made), digest (SHA-256
-over the entries, in order) and complete (True, written last), and the data set ``classes``, the names of the
-categories. The writer fills a hidden neighbour and moves it into place when it is whole.
+The root of each file has the attributes format, version, source, parameters (JSON: how it was made), digest (SHA-256
+over the entries, in order) and complete (True, written last), and the dataset ``classes``, the names of the categories.
 """
 
 from __future__ import annotations
@@ -15,20 +14,25 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
 from pcrq.errors import InputError
+from pcrq.files import atomic_write
 
-SPLITS = ("train", "val", "test", "")
+SPLITS = ("train", "val", "test")
+"""Names of the splits of a store, in order. An entry of a source without splits has the split ""."""
 KINDS = {"pcrq-shapes": "shape", "pcrq-sounds": "sound"}
-"""What a store of each format holds."""
+"""What a store of each format contains."""
 _TEXT = h5py.string_dtype("utf-8")
+Writer = TypeVar("Writer", bound="StoreFileWriter")
 
 
 def stored_kind(path: str | Path) -> str:
-    """What a store holds: "shape" or "sound"; "" for another HDF5 file.
+    """Return what a store contains: "shape" or "sound"; "" for another HDF5 file.
 
     Raises:
         InputError: the file is missing, unreadable or no HDF5 file.
@@ -37,8 +41,22 @@ def stored_kind(path: str | Path) -> str:
         return KINDS.get(_format(file), "")
 
 
+def check_split(split: str, name: str) -> None:
+    """Check the split of an entry.
+
+    Args:
+        split: "train", "val", "test" or "".
+        name: the entry, for the error message.
+
+    Raises:
+        InputError: it is another word.
+    """
+    if split and split not in SPLITS:
+        raise InputError(f'{name}: split {split!r} is not one of {SPLITS}, nor "" for none')
+
+
 class StoreFile:
-    """A store opened for reading; base of the readers.
+    """A store opened for reading; base class of the readers.
 
     It can be sent to worker processes: every process opens its own handle.
 
@@ -51,7 +69,7 @@ class StoreFile:
 
     FORMAT: str
     VERSION: int
-    offsets: np.ndarray  # of every entry, and the end; it and the next two are filled by _read_tables
+    offsets: np.ndarray  # of every entry, and the end; this and the next two are set by _read_tables
     category: np.ndarray
     split: list[str]
 
@@ -63,7 +81,7 @@ class StoreFile:
         try:
             self._check_header(file)
             self.source: str = file.attrs["source"]
-            self.parameters: dict = json.loads(file.attrs["parameters"])
+            self.parameters: dict[str, Any] = json.loads(file.attrs["parameters"])
             self.digest: str = file.attrs["digest"]
             self.classes: list[str] = list(file["classes"].asstr()[:])
             self._read_tables(file)
@@ -87,7 +105,7 @@ class StoreFile:
             raise InputError(f"{self.path}: the {self._name} was not written to its end; prepare it again")
 
     def _read_tables(self, file: h5py.File) -> None:
-        """Read what the reader keeps in memory; a KeyError or ValueError here means that the file is damaged."""
+        """Read the small tables into memory; a KeyError or ValueError means that the file is damaged."""
         raise NotImplementedError
 
     @property
@@ -98,8 +116,9 @@ class StoreFile:
         return self._handle[1]
 
     def _column(self, name: str) -> h5py.Dataset:
-        """A data set, opened once: that takes several times as long as reading a short part of it."""
+        """Return a dataset, opened once: opening takes several times as long as reading a short part of it."""
         file = self._file
+        assert self._handle is not None
         columns = self._handle[2]
         if name not in columns:
             columns[name] = file[name]
@@ -109,16 +128,16 @@ class StoreFile:
         return len(self.split)
 
     def indices(self, split: str | None = None) -> np.ndarray:
-        """Positions of the entries of one split, in store order; of all entries for None."""
+        """Return the (N,) int64 positions of the entries of one split, in store order; of all entries for None."""
         everything = np.arange(len(self))
         return everything if split is None else everything[np.asarray(self.split, dtype=object) == split]
 
     def _entry_digest(self, index: int) -> bytes:
-        """Read an entry as it stands in the file, and digest it as the writer did."""
+        """Read an entry as stored and return its digest, computed as by the writer."""
         raise NotImplementedError
 
     def verify(self) -> None:
-        """Read every entry and compare with the digest.
+        """Read every entry and compare the digest of all with that of the header.
 
         Raises:
             InputError: the content is not what was written.
@@ -129,11 +148,11 @@ class StoreFile:
         if digest.hexdigest() != self.digest:
             raise InputError(f"{self.path}: the content differs from what was written; prepare it again")
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_handle": None}
 
     def close(self) -> None:
-        """Close this process's handle; the next access opens it again."""
+        """Close the handle of this process; the next access opens it again."""
         if self._handle is not None:
             with contextlib.suppress(Exception):
                 self._handle[1].close()
@@ -141,15 +160,15 @@ class StoreFile:
 
 
 class StoreFileWriter:
-    """A store being written, a context manager; base of the writers.
+    """A store opened for writing, a context manager; base class of the writers.
 
-    The file appears under ``path`` only when the block ends without an exception, replacing an older one.
+    The file appears under ``path`` only when the block ends without an exception; it replaces an older one.
 
     Args:
         path: the store to write; its folder must exist.
         classes: names of the categories.
         source: where the entries come from, in words.
-        parameters: how they were made; anything that JSON can hold.
+        parameters: how they were made; plain values for JSON.
 
     Raises:
         InputError: the folder of ``path`` does not exist.
@@ -158,48 +177,56 @@ class StoreFileWriter:
     FORMAT: str
     VERSION: int
 
-    def __init__(self, path: str | Path, *, classes: Sequence[str], source: str = "", parameters: dict | None = None):
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        classes: Sequence[str],
+        source: str = "",
+        parameters: dict[str, Any] | None = None,
+    ):
         self.path = Path(path)
         if not self.path.parent.is_dir():
             raise InputError(f"{self.path}: the folder {self.path.parent} does not exist; create it first")
         self.classes = list(classes)
         self._about = {"source": source, "parameters": json.dumps(parameters or {}, sort_keys=True)}
-        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.writing")
 
-    def __enter__(self):
-        self._file = h5py.File(self._temporary, "w", track_order=False)
-        self._offsets, self._rows = [0], []
+    def __enter__(self: Writer) -> Writer:
+        with contextlib.ExitStack() as stack:
+            self._temporary = stack.enter_context(atomic_write(self.path))
+            self._file = stack.enter_context(h5py.File(self._temporary, "w", track_order=False))
+            self._stack = stack.pop_all()
+        self._offsets = [0]
+        self._rows: list[tuple[Any, ...]] = []  # of the tables, one per entry
         self._digest = hashlib.sha256()
         self._ids: set[str] = set()
         self._begin()
         return self
 
-    def __exit__(self, kind, error, traceback) -> None:
-        try:
-            if kind is None:
-                self._finish()
-                about = {"format": self.FORMAT, "version": self.VERSION, "digest": self._digest.hexdigest()}
-                self._file.attrs.update(**about, **self._about)
-                self._file.attrs["complete"] = True
-        finally:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._stack:  # closes the file, then moves it to its name unless there is an exception
+            if error is not None:
+                raise error
+            self._finish()
+            header = {"format": self.FORMAT, "version": self.VERSION, "digest": self._digest.hexdigest()}
+            self._file.attrs.update(**header, **self._about)
+            self._file.attrs["complete"] = True
             self._file.close()
-            if kind is not None:
-                self._temporary.unlink(missing_ok=True)
-        if kind is None:
             with self._temporary.open("r+b") as written:
                 os.fsync(written.fileno())
-            self._temporary.replace(self.path)
 
     def _begin(self) -> None:
-        """Create the columns that grow with every entry."""
+        """Create the datasets that grow with every entry."""
         raise NotImplementedError
 
     def _finish(self) -> None:
-        """Write the tables that are known at the end, ``classes`` among them."""
+        """Write the tables that are complete only at the end, including ``classes``."""
         raise NotImplementedError
 
     def _claim(self, id: str, category: int) -> None:
-        """Raise unless the id is new and the category one of the classes."""
+        """Check that the id is new and the category one of the classes."""
         if id in self._ids:
             raise InputError(f"{self.path}: the {KINDS[self.FORMAT]} id {id!r} occurs twice; ids must be unique")
         if not -1 <= category < len(self.classes):
@@ -207,7 +234,7 @@ class StoreFileWriter:
         self._ids.add(id)
 
     def _extend(self, name: str, values: np.ndarray) -> None:
-        """Add values behind those of the entries before."""
+        """Append the values of one entry to a dataset."""
         start, stop = self._offsets[-1], self._offsets[-1] + len(values)
         self._file[name].resize(stop, axis=0)
         self._file[name][start:stop] = values
@@ -240,26 +267,33 @@ _STORE = re.compile(r"(?P<path>.+\.(?:h5|hdf5))(?::(?P<key>.*))?", re.IGNORECASE
 
 
 def split_store_name(name: str) -> tuple[str, str] | None:
-    """The path of the store and the index or id behind its colon, "" without one; None where no store is named."""
+    """Split ``STORE.h5`` or ``STORE.h5:KEY``.
+
+    Args:
+        name: what the user named.
+
+    Returns:
+        The path of the store, and the index or id after the colon, "" without one. None if it does not name a store.
+    """
     match = _STORE.fullmatch(name)
     return None if match is None else (match["path"], match["key"] or "")
 
 
 def entry_index(store: StoreFile, ids: Sequence[str], key: str) -> int:
-    """The position of an entry in its store.
+    """Return the position of an entry in its store.
 
     Args:
         store: an open store of shapes or sounds.
-        ids: of its entries, in order.
-        key: an index, negative ones count from the end, or an id.
+        ids: ids of its entries, in order.
+        key: an index (negative ones count from the end) or an id.
 
     Raises:
-        InputError: there is no such entry; the message tells which there are.
+        InputError: there is no such entry; the message names existing ones.
     """
     kind, count = KINDS[store.FORMAT], len(store)
     if count == 0:
-        raise InputError(f"{store.path}: the store holds no {kind}s")
-    entries = f"the store holds {count} {kind}{'s' if count > 1 else ''}, 0 to {count - 1}"
+        raise InputError(f"{store.path}: the store is empty; name a store with {kind}s")
+    entries = f"the store contains {count} {kind}{'s' if count > 1 else ''}, 0 to {count - 1}"
     if not key:
         raise InputError(f"{store.path}: name one of its {kind}s, as in {store.path}:0; {entries}")
     if re.fullmatch(r"[+-]?\d+", key):

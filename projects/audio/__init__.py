@@ -1,1 +1,1 @@
-"""Audio: BYOL-A with randomized quantization in the place of its mixup, from waveforms to embeddings."""
+"""Audio: BYOL-A with randomized quantization instead of its mixup, from waveforms to embeddings."""

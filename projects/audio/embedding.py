@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pcrq.evaluation.features import eval_mode
-from pcrq.stores.sound_store import SoundStore
-from projects.audio.log_mel import LogMel
-from projects.audio.normalization import LogMelStatistics, PreNormalize
-from projects.audio.ntt import HALVINGS, AudioNTT2020
-from projects.audio.store_waveforms import Clips, clips_at_once
+from pcrq.evaluation import eval_mode
+from pcrq.stores import SoundStore
+from projects.audio.encoder import HALVINGS, AudioNTT2020
+from projects.audio.log_mel import LogMel, LogMelStatistics
+from projects.audio.waveforms import Clips, clips_at_once
 
-_FRAMES_AT_ONCE = 3000  # 30 s, after which the features of a batch would take gigabytes
+_FRAMES_AT_ONCE = 3000  # 30 s; features of a longer batch would take gigabytes
 
 
 def embed_sounds(
@@ -31,37 +30,37 @@ def embed_sounds(
     workers: int = 0,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> Tensor:
-    """Embed clips, undistorted, on the network's device; its mode stays as it was.
+    """Embed clips without augmentation, on the network's device. The mode of the network does not change.
 
     Args:
         network: the encoder.
-        statistics: to normalise spectrograms by.
-        store: where the clips are.
+        statistics: of the normalization of the spectrograms.
+        store: the clips.
         indices: (S,) positions in the store.
-        seconds: all clips are brought to this length, as by :class:`~projects.audio.store_waveforms.Clips`; None
-            embeds every clip as it is.
-        batch_size: clips at a time, fewer where they are long; those of other lengths than their neighbours take turns
-            of their own.
-        workers: processes that read; 0 reads here.
+        seconds: length that all clips are cut or padded to, as by :class:`~projects.audio.waveforms.Clips`; None for
+            whole clips.
+        batch_size: clips per batch; fewer where they are long. Clips of different lengths are in different batches.
+        workers: processes that read the store; 0 reads in this process.
         progress: wraps the batches, for example ``tqdm``.
 
     Returns:
         (S, dimension) float32 on the CPU, in the order of ``indices``.
     """
     device = next(network.parameters()).device
-    log_mel, normalize = LogMel().to(device), PreNormalize(statistics)
+    log_mel = LogMel().to(device)
     clips = Clips(store, indices, seconds)
     batches = _batches_of_one_length(clips, batch_size)
     embeddings = torch.zeros(len(indices), network.dimension)
     with eval_mode(network):
         loader = DataLoader(clips, batch_sampler=batches, num_workers=workers)
         for batch, waveforms in zip(batches, progress(loader), strict=True):
-            embeddings[batch] = _embed(network, normalize(log_mel(waveforms.to(device)))).float().cpu()
+            spectrograms = statistics.normalize(log_mel(waveforms.to(device)))
+            embeddings[batch] = _embed(network, spectrograms).float().cpu()
     return embeddings
 
 
 def _batches_of_one_length(clips: Clips, batch_size: int) -> list[list[int]]:
-    order = sorted(range(len(clips)), key=clips.length)  # stable: in the store's order where all are of one length
+    order = sorted(range(len(clips)), key=clips.length)  # stable: in the order of the store where lengths are equal
     batches = []
     for samples, group in groupby(order, key=clips.length):
         same, together = list(group), clips_at_once(samples, batch_size)
@@ -70,10 +69,7 @@ def _batches_of_one_length(clips: Clips, batch_size: int) -> list[list[int]]:
 
 
 def _embed(network: AudioNTT2020, log_mel: Tensor) -> Tensor:
-    """What the network makes of spectrograms of any length; what is over 30 s passes it in pieces.
-
-    Of their features only maximum and sum are kept, which are all that pooling needs.
-    """
+    """Embed spectrograms of any length, those over 30 s in pieces, of which only maximum and sum are kept."""
     highest = log_mel.new_full((len(log_mel), network.dimension), -torch.inf)
     total, count = torch.zeros_like(highest), 0
     for piece in log_mel.split(_FRAMES_AT_ONCE, dim=3):

@@ -1,54 +1,59 @@
-"""Waveforms to log-mel spectrograms, batched on the device.
+"""Log-mel spectrograms of waveforms, batched on the device, and their normalization.
 
-The numbers are those of BYOL-A (nttcslab/byol-a, config.yaml): the spectrogram is librosa's, by which the published
-weights were trained. torchaudio's, on an HTK mel scale without area normalisation, is about four units louder.
+The parameters are those of BYOL-A (nttcslab/byol-a, config.yaml). The spectrogram is librosa's, with which the
+published weights were trained. That of torchaudio, on an HTK mel scale without area normalization, is about four units
+louder.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 SAMPLE_RATE = 16_000
-"""Hertz; resample anything else before."""
+"""Hertz; resample other waveforms first."""
 FFT = 1024
-"""Samples of a frame, all of them under a Hann window."""
+"""Samples of a frame, under a Hann window of the same length."""
 HOP = 160
-"""Samples from a frame to the next: 10 ms."""
+"""Samples between the starts of two frames: 10 ms."""
 MELS = 64
 """Mel bands."""
 LOWEST, HIGHEST = 60.0, 7800.0
-"""Hertz, where the first mel band starts and the last one ends."""
+"""Hertz, lower end of the first mel band and upper end of the last one."""
 SEGMENT_SAMPLES = 15_200
-"""0.95 s, which make the 96 frames of a training sample."""
+"""0.95 s, the 96 frames of a training sample."""
 
-_FRAMES_AT_ONCE = {"cpu": 256}  # what fits a core's cache takes a third of the time
-_FRAMES_AT_ONCE_ELSEWHERE = 2**14  # in 400 MB, whatever the batch and the length
+_FRAMES_AT_ONCE = {"cpu": 256}  # fits the cache of a core, which takes a third of the time
+_FRAMES_AT_ONCE_ELSEWHERE = 2**14  # 400 MB, whatever the batch and the length
 
 
 def frame_count(samples: int) -> int:
-    """Frames of a waveform: one centred on its start, and one every ``HOP`` samples; 96 for 0.95 s."""
+    """Number of frames of a waveform: one centered on its start, and one every ``HOP`` samples; 96 for 0.95 s."""
     return 1 + samples // HOP
 
 
 class LogMel(nn.Module):
-    """The natural logarithm of the power in 64 mel bands, with float32's epsilon added.
+    """Natural logarithm of the power in 64 mel bands, plus the epsilon of float32.
 
-    Within 1e-4 of librosa, under autocast too: like librosa it transforms in double precision, which tells in bands far
-    below the loudest one (on Apple's GPUs, which have none, these differ by up to 1e-3). It has no parameters and adds
-    nothing to a checkpoint.
+    Within 1e-4 of librosa, also under autocast. Like librosa it transforms in double precision, which matters in bands
+    far below the loudest one (GPUs of Apple have none; there, these bands differ by up to 1e-3). It has no parameters
+    and adds nothing to a checkpoint.
 
     Shape:
         (B, T) floating-point waveforms at 16 kHz, in [-1, 1], T > 512 samples -> (B, 1, 64, 1 + T // 160) float32.
 
     Raises:
-        InputError: (when called) the waveforms are of another type or shape, or too short.
+        InputError: (when called) the waveforms have another type or shape, or are too short.
 
-    Source: nttcslab/byol-a, byol_a/dataset.py. Frames that reach over the ends see the waveform reflected there, the
-    default of librosa before 0.9, when BYOL-A was published, and of torchaudio.
+    Source: nttcslab/byol-a, byol_a/dataset.py. Frames beyond the ends see the reflected waveform, the default of
+    torchaudio, and of librosa before 0.9, when BYOL-A was published.
     """
 
     window: Tensor
@@ -64,7 +69,7 @@ class LogMel(nn.Module):
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> Tensor:
-        """The log-mel spectrograms of a batch of waveforms."""
+        """Log-mel spectrograms of a batch of waveforms."""
         if waveforms.ndim != 2 or not waveforms.is_floating_point():
             raise InputError(
                 f"waveforms: {waveforms.dtype} of shape {tuple(waveforms.shape)}, expected floating point (B, T)"
@@ -75,7 +80,7 @@ class LogMel(nn.Module):
             )
         count, frames = len(waveforms), frame_count(waveforms.shape[1])
         at_once = _FRAMES_AT_ONCE.get(waveforms.device.type, _FRAMES_AT_ONCE_ELSEWHERE)
-        together = max(1, at_once // frames)  # waveforms; one that is longer passes in slices
+        together = max(1, at_once // frames)  # waveforms; a longer one is transformed in slices
         waveforms = waveforms.to(torch.promote_types(waveforms.dtype, torch.float32))
         with torch.autocast(waveforms.device.type, enabled=False):
             power = waveforms.new_empty((count, MELS, frames), dtype=torch.float32)
@@ -88,8 +93,79 @@ class LogMel(nn.Module):
             return power.add_(torch.finfo(torch.float32).eps).log_().unsqueeze(1)
 
     def _mel_power(self, waveforms: Tensor) -> Tensor:
-        """Of frames that begin every ``HOP`` samples and end within the waveforms."""
+        """Power of the frames that begin every ``HOP`` samples and end within the waveforms."""
         precision = torch.float32 if waveforms.device.type == "mps" else torch.float64
         waveforms, window = waveforms.to(precision), self.window.to(precision)
         spectrum = torch.stft(waveforms, FFT, HOP, window=window, center=False, return_complex=True)
         return self.filters @ (spectrum.real.square() + spectrum.imag.square()).float()
+
+
+# --- normalization ---
+# Source: BYOL-A (Niizumi et al., IJCNN 2021), section III; nttcslab/byol-a, byol_a/augmentations.py. Mean and standard
+# deviation are scalars, over samples, frequencies and frames.
+
+
+@dataclass(frozen=True)
+class LogMelStatistics:
+    """Mean and standard deviation of all values of a dataset's log-mel spectrograms.
+
+    Args:
+        mean, std: in log-mel units; std is above 0.
+
+    Raises:
+        InputError: the values are not finite, or the standard deviation is not positive.
+    """
+
+    mean: float
+    std: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.mean) and math.isfinite(self.std) and self.std > 0):
+            raise InputError(
+                f"log-mel statistics: mean {self.mean}, standard deviation {self.std}; the sounds are all silent, or "
+                "not finite"
+            )
+
+    def normalize(self, log_mel: Tensor) -> Tensor:
+        """(log_mel - mean) / std, for a floating-point tensor of any shape."""
+        return (log_mel - self.mean) / self.std
+
+
+def log_mel_statistics(batches: Iterable[Tensor]) -> LogMelStatistics:
+    """Compute the statistics of a dataset in one pass, with the memory of one batch.
+
+    Args:
+        batches: log-mel spectrograms of any shapes and devices. BYOL-A takes one random segment of every sound.
+
+    Returns:
+        Mean and population standard deviation, accumulated in double precision over the batches.
+
+    Raises:
+        InputError: there are no values, they are not finite, or all equal.
+    """
+    count, mean, squares = 0, 0.0, 0.0
+    for batch in batches:
+        if batch.numel() == 0:
+            continue
+        variance, batch_mean = (float(value) for value in torch.var_mean(batch.float(), correction=0))
+        share = batch.numel() / (count + batch.numel())
+        difference = batch_mean - mean
+        squares += batch.numel() * (variance + difference**2 * (1 - share))
+        mean += difference * share
+        count += batch.numel()
+    if count == 0:
+        raise InputError("log-mel statistics: the dataset is empty; name one with sounds")
+    return LogMelStatistics(mean, math.sqrt(squares / count))
+
+
+def normalize_batch(views: Tensor) -> Tensor:
+    """Normalize a batch by its own mean and standard deviation, which crops and mixing have shifted.
+
+    Args:
+        views: (N, C, F, T) floating point. BYOL-A joins both views of a batch, so that they are shifted equally.
+
+    Returns:
+        The same shape: mean 0 and (unbiased) standard deviation 1 over samples, frequencies and frames of a channel.
+    """
+    std, mean = torch.std_mean(views, dim=(0, 2, 3), keepdim=True)
+    return (views - mean) / std.clamp(min=torch.finfo(torch.float32).eps)

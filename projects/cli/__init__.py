@@ -88,12 +88,12 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 0, 1 where some of many runs failed, 2 for bad input, 130 after Ctrl-C.
     """
     words = [with_underscores(word) for word in (sys.argv[1:] if arguments is None else arguments)]
-    debug = "--debug" in words  # accepted before and after the command
+    debug = ["--debug"] if "--debug" in words else []  # accepted before and after the command
     words = [word for word in words if word != "--debug"]
     name = next((name for name in PROGRAMS if words[: len(name.split())] == name.split()), None)
     try:
         if name is not None:
-            return _run_program(name, words[len(name.split()) :])
+            return _run_program(name, [*words[len(name.split()) :], *debug])
         groups = [program for program in PROGRAMS if words and program.split()[0] == words[0]]
         if groups:
             _choose_program(words, groups)

@@ -1,4 +1,4 @@
-"""``pcrq export``: a pretrained network as a folder to take away."""
+"""``pcrq export``: write a pretrained MID-Net as a folder of safetensors and config."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 DESCRIPTION = """\
-Write the network of a training checkpoint as a folder of two files: model.safetensors, the weights, and config.json,
-the architecture and how it was pretrained. octree.load_pretrained(FOLDER) and --checkpoint FOLDER take it.
+Export the network of a shape pretraining (MID-Net) as a folder of two files: model.safetensors with the weights, and
+config.json with the architecture and the pretraining. Load it with octree.load_pretrained(FOLDER), or use the folder as
+--checkpoint of other commands. Image and sound encoders cannot be exported yet; use their checkpoints.
 """
 EPILOG = """\
 example:
@@ -19,19 +20,19 @@ def register(commands) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "export",
-        help="a pretrained network as a folder to take away",
+        help="export a pretrained network as safetensors (shapes only)",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="of a pretraining run")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the folder to write")
-    parser.add_argument("--force", action="store_true", help="replace a network that was exported there before")
+    parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="checkpoint of a shape pretraining")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--force", action="store_true", help="replace an exported network in this folder")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Export and say what."""
+    """Export and print a summary."""
     from octree.pretrained import load_pretrained, pretraining_method, save_pretrained
 
     network = load_pretrained(args.checkpoint)

@@ -1,4 +1,4 @@
-"""``pcrq probe``: how well a linear layer on a pretrained network's features knows the categories."""
+"""``pcrq probe``: linear probes of a frozen MID-Net over label ratios."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 DESCRIPTION = """\
-Train linear classifiers (logistic regression) on the features of a frozen network, with few and with all labels of
-the training shapes, and measure them on the test shapes of the store. The protocol of the paper's table 6 is
-'python -m projects.point_cloud.classify lin'.
+Train linear classifiers (logistic regression) on features of a frozen shape network (MID-Net), with a part and with all
+of the training labels, and test them on the test shapes of the store. This takes seconds; the protocol of the paper's
+table 6 is 'pcrq evaluate shapes'. For image and sound encoders use 'pcrq evaluate images' and 'pcrq evaluate sounds'.
 """
 EPILOG = """\
 example:
@@ -20,53 +20,62 @@ def register(commands) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "probe",
-        help="linear probes of a pretrained network, over label ratios",
+        help="train linear probes over label ratios (shapes only)",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("store", type=Path, metavar="STORE.h5", help="shapes with categories, train and test splits")
     parser.add_argument(
-        "--checkpoint", type=Path, required=True, metavar="CKPT", help="of a pretraining run, or an exported folder"
+        "store", type=Path, metavar="STORE.h5", help="shape store with categories, training and test split"
     )
     parser.add_argument(
-        "--ratios", type=label_ratios, default=[0.05, 0.1, 0.2, 0.5, 1.0], metavar="R,R,…",
-        help="parts of the labels, separated by commas (default 0.05,0.1,0.2,0.5,1)",
-    )  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="repetitions (default 5)")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, … (default: a GPU where there is one)")
-    parser.add_argument(
-        "--name", help="of the network, in the results (default: MID or MID + quantization, as it was pretrained)"
+        "--checkpoint", type=Path, required=True, metavar="CKPT", help="checkpoint of a pretraining, or exported folder"
     )
     parser.add_argument(
-        "--out", type=Path, default=None, metavar="DIR", help="run folder whose results.json takes the numbers"
-        " (default: that of the checkpoint, or the folder around an exported one)",
-    )  # fmt: skip
+        "--ratios",
+        type=label_ratios,
+        default=[0.05, 0.1, 0.2, 0.5, 1.0],
+        metavar="R,R,…",
+        help="label ratios, separated by commas (default: 0.05,0.1,0.2,0.5,1)",
+    )
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="number of random subsets (default: 5)")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, … (default: GPU if available)")
+    parser.add_argument(
+        "--name", help="name of the method in the results (default: MID or MID + quantization, from the checkpoint)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="existing folder for results.json (default: run of the checkpoint, or parent of an exported folder)",
+    )
     parser.set_defaults(run=run)
 
 
 def label_ratios(text: str) -> list[float]:
+    """Parse numbers separated by commas."""
     try:
         return [float(ratio) for ratio in text.split(",")]
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: give numbers separated by commas") from error
+        raise argparse.ArgumentTypeError(f"{text!r}: must be numbers separated by commas") from error
 
 
 def run_folder(checkpoint: Path) -> Path:
-    """Where the numbers of a network belong; not in the folder of an exported one, which holds nothing else."""
+    """Return the folder for the results of a network: the run folder, or the parent of an exported folder."""
     inside = checkpoint.parent.name == "checkpoints" or checkpoint.suffix.lower() == ".safetensors"
     return checkpoint.parent.parent if inside else checkpoint.parent
 
 
 def run(args: argparse.Namespace) -> None:
-    """Probe, record, and print a line per ratio."""
+    """Train the probes, record the results, and print a line per ratio."""
     import numpy as np
     from tqdm import tqdm
 
     from octree.pretrained import load_pretrained, pretraining_method
     from pcrq.errors import InputError
-    from pcrq.stores.shape_store import ShapeStore
-    from projects.point_cloud.probe import probe
+    from pcrq.stores import ShapeStore
+    from projects.point_cloud.evaluate import probe
     from projects.training.device import choose_device
 
     network, store = load_pretrained(args.checkpoint).to(choose_device(args.device)), ShapeStore(args.store)

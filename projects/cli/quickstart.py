@@ -1,4 +1,4 @@
-"""``pcrq quickstart``: the whole road on built-in shapes, in minutes."""
+"""``pcrq quickstart``: preparation, pretraining, evaluation and report on built-in shapes, in minutes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 
 DESCRIPTION = """\
-Prepare built-in shapes, pretrain a small MID-Net without and with randomized quantization, probe both and an
-untrained network with few labels, and write a report with pictures.
+Prepare built-in shapes, pretrain a small MID-Net without and with randomized quantization, compare both with an
+untrained network by linear probes, and write a report with pictures.
 
-About five minutes on two CPU cores. Interrupted and started again, it goes on where it stopped.
+Takes about five minutes on two CPU cores. Run the same command again to resume an interrupted run.
 """
 EPILOG = """\
-DIR then holds report.md, results.json, figures/, viewer.html, shapes.h5 and the runs.
+Writes report.md, results.json, figures/, viewer.html, shapes.h5 and the runs to DIR.
 
 examples:
   pcrq quickstart
@@ -24,27 +24,24 @@ def register(commands) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "quickstart",
-        help="the whole road on built-in shapes: prepare, pretrain, probe, report, pictures",
+        help="prepare, pretrain, evaluate and report on built-in shapes",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("quickstart"), metavar="DIR", help="folder to fill (default quickstart)"
+        "--out", type=Path, default=Path("quickstart"), metavar="DIR", help="folder to write (default: quickstart)"
     )
-    parser.add_argument("--count", type=int, default=16, metavar="N", help="shapes of every category (default 16)")
+    parser.add_argument("--count", type=int, default=16, metavar="N", help="shapes per category (default: 16)")
     parser.add_argument(
-        "--epochs", type=int, default=80, metavar="N", help="pretraining budget of a method (default 80)"
+        "--epochs", type=int, default=80, metavar="N", help="pretraining epochs per method (default: 80)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the quick start; settings are checked before anything heavy is imported."""
-    from projects.point_cloud.quickstart.settings import Settings
+    """Run the quick start."""
+    from projects.point_cloud.quickstart import Settings, quickstart
 
-    settings = Settings(count=args.count, epochs=args.epochs, seed=args.seed)
-    from projects.point_cloud.quickstart.run import quickstart
-
-    quickstart(args.out, settings)
+    quickstart(args.out, Settings(count=args.count, epochs=args.epochs, seed=args.seed))

@@ -1,20 +1,25 @@
-"""``pcrq report``: measured runs beside the paper's tables."""
+"""``pcrq report``: compare runs with the paper's tables."""
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pcrq.errors import InputError
 from projects.report.tables import TABLES
 
+if TYPE_CHECKING:
+    from projects.report.aggregate import FoundRecord, MeasuredTable
+
 DESCRIPTION = """\
-Lay measured runs beside the paper's tables: Markdown on the terminal and, with --out, also as files, with a CSV file
-and a picture of every table. What was not measured stays blank; results on different data get tables of their own.
+Print results beside the paper's tables, as Markdown. Cells that were not measured stay blank; results on different data
+are separate tables.
 """
-EPILOG = """\
-RUN is a results.json, or a folder that is searched for them.
+EPILOG = f"""\
+tables:
+{chr(10).join(f"  {number}  {table.title}" for number, table in TABLES.items())}
 
 examples:
   pcrq report runs
@@ -26,78 +31,73 @@ def register(commands) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "report",
-        help="measured runs beside the paper's tables",
+        help="compare runs with the paper's tables",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="results.json, or a folder with such files")
-    titles = "; ".join(f"{number}, {table.title}" for number, table in TABLES.items())
-    parser.add_argument("--table", choices=TABLES, help=f"only this table of the paper: {titles}")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="results.json, or a folder to search for it")
+    parser.add_argument("--table", choices=TABLES, help="print only this table (default: all with results)")
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="write report.md, and tableN.csv and tableN.png of every table, here"
+        "--out", type=Path, metavar="DIR", help="also write report.md, and tableN.csv and tableN.png of every table"
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, print and write; nothing is written before everything is read."""
+    """Read all runs, print the report, write files."""
     if args.out is not None and not args.out.is_dir() and (args.out.exists() or not args.out.parent.is_dir()):
-        raise InputError(f"--out {args.out}: not a folder, and none can be made there; choose another one")
-    from projects.report.markdown import report
-    from projects.report.measured import measure
-    from projects.report.run_search import find_records
+        raise InputError(f"--out {args.out}: cannot be created as a folder; choose a new folder in an existing one")
+    from projects.report.aggregate import aggregate, find_records
+    from projects.report.render import markdown
 
     found = find_records(args.runs)
     wanted = [table for number, table in TABLES.items() if args.table in (None, number)]
-    sheets = [sheet for table in wanted for sheet in measure(table, found)]
-    strangers = [item for item in found if not any(table.place(item.record) for table in TABLES.values())]
-    if not sheets:
-        raise InputError(_nothing(args, len(found)))
-    unused = _unused(strangers, len(found))
-    print(report(sheets, unused))
+    tables = [measured for table in wanted for measured in aggregate(table, found)]
+    if not tables:
+        raise InputError(_no_results(args, len(found)))
+    unused = _unused([item for item in found if not any(table.find(item.record) for table in TABLES.values())], found)
+    print(markdown(tables, unused))
     if args.out is not None:
         args.out.mkdir(exist_ok=True)
-        print("wrote", ", ".join(str(path) for path in _write(args.out, sheets, unused)))
+        print("wrote", ", ".join(str(path) for path in _write(args.out, tables, unused)))
 
 
-def _nothing(args: argparse.Namespace, records: int) -> str:
+def _no_results(args: argparse.Namespace, records: int) -> str:
     runs = " ".join(map(str, args.runs))
     if args.table is not None:
         return (
             f"--table {args.table}: none of the {records} results in {runs} belongs to it; leave --table out to see all"
         )
     return (
-        f"{runs}: none of the {records} results belongs to a table of the paper; measure images (tables 1 to 5) with "
-        "python -m projects.image.linear_probe, classification of shapes (table 6) with projects.point_cloud.classify, "
-        "part segmentation (table 7) with projects.point_cloud.segment, or sounds (table 9) with "
-        "projects.audio.pretrain evaluate"
+        f"{runs}: none of the {records} results belongs to a table of the paper; evaluate image encoders (tables 1 to "
+        "5) with pcrq evaluate images, classify shapes (table 6) with pcrq classify, segment parts (table 7) with pcrq "
+        "segment, or evaluate sound encoders (table 9) with pcrq evaluate sounds"
     )
 
 
-def _unused(strangers: list, records: int) -> str:
-    if not strangers:
+def _unused(others: list[FoundRecord], found: list[FoundRecord]) -> str:
+    if not others:
         return ""
-    kinds = Counter(f"{item.record.protocol}, {item.record.metric}" for item in strangers)
+    kinds = Counter(f"{item.record.protocol}, {item.record.metric}" for item in others)
     listed = "; ".join(f"{kind}: {count}" for kind, count in kinds.most_common())
-    return f"{len(strangers)} of {records} results belong to none of the tables ({listed})."
+    return f"{len(others)} of {len(found)} results belong to none of the tables ({listed})."
 
 
-def _write(folder: Path, sheets: list, unused: str) -> list[Path]:
-    """Write all files; the report comes last, as it links the others."""
+def _write(folder: Path, tables: list[MeasuredTable], unused: str) -> list[Path]:
+    """Write all files; the report comes last, as it links to the others."""
     from pcrq.files import write_text
-    from projects.report.csv_file import save_csv
-    from projects.report.markdown import report
     from projects.report.plot import save_png
+    from projects.report.render import markdown, save_csv
 
     paths, pictures = [], []
-    for number in dict.fromkeys(sheet.table.number for sheet in sheets):
-        same = [sheet for sheet in sheets if sheet.table.number == number]
+    for number in dict.fromkeys(measured.table.number for measured in tables):
+        same = [measured for measured in tables if measured.table.number == number]
         paths.append(folder / f"table{number}.csv")
         save_csv(same, paths[-1])
-        for index, sheet in enumerate(same):
+        for index, measured in enumerate(same):
             paths.append(folder / f"table{number}{f'-{index + 1}' if index else ''}.png")
-            save_png(sheet, paths[-1])
+            save_png(measured, paths[-1])
             pictures.append(paths[-1].name)
-    write_text(folder / "report.md", report(sheets, unused, pictures))
+    write_text(folder / "report.md", markdown(tables, unused, pictures))
     return [folder / "report.md", *paths]

@@ -1,8 +1,10 @@
-"""``pcrq view``: a shape, image or sound beside its quantized versions: a window, a picture, a page, or to hear."""
+"""``pcrq view``: show a shape, image or sound beside its quantized versions."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,86 +13,90 @@ from tempfile import TemporaryDirectory
 from pcrq.errors import InputError
 from projects.cli.output_file import check_output_file
 
-EXAMPLES = """\
-SHAPE is a mesh (obj off ply stl glb gltf), a point cloud (ply npz xyz pts txt), or a shape of a store: STORE.h5:0 is
-the first, STORE.h5:-1 the last, STORE.h5:chair-003 the one of that name. A mesh is scanned and a point cloud averaged
-as 'pcrq prep' does it; normals that a cloud lacks are estimated. Points are coloured by part where the store knows
-parts, else by normal. Of an image (jpg png webp bmp gif tif ppm) the central square is shown. Of a sound (wav flac ogg
-mp3, or one of a store) the log-mel spectrogram of the first 10 seconds is shown; as a .wav file, the original and the
-draws are inverted from their spectrograms and follow one another.
+DESCRIPTION = """\
+Show a shape, image or sound beside its quantized versions, in a window or, with --save, as a file: a picture, for
+shapes also an interactive HTML page, for sounds also a .wav file to listen to.
+"""
+EPILOG = """\
+SRC is one of:
+  a mesh           obj off ply stl glb gltf
+  a point cloud    ply npz xyz pts txt; missing normals are estimated
+  an image         jpg png webp bmp gif tif ppm; its central square
+  a sound          wav flac ogg mp3; the log-mel spectrogram of the first 10 seconds
+  an entry of a store, by index or id: STORE.h5:0, STORE.h5:-1, STORE.h5:chair-003
+
+Meshes are scanned and point clouds simplified as by 'pcrq prep'. Points are coloured by part if the store has part
+labels, else by normal. A .wav file contains the original and the quantized versions one after another, all inverted
+from their spectrograms.
 
 examples:
-  a window with the original and 5, 10, 30 and 60 bins:   pcrq view chair.obj
-  a picture of three draws with the paper's 30 bins:      pcrq view shapes.h5:0 --bins 30 30 30 --save draws.png
-  a page to share, for any number of bins and any draw:   pcrq view shapes.h5:0 --save chair.html
-  a photo and three draws with 8 bins, as a picture:      pcrq view photo.jpg --save photo_draws.png
-  a sound's spectrogram and three draws with 5 bins:      pcrq view sound.wav --save sound_draws.png
-  the same to hear:                                       pcrq view sound.wav --save sound_draws.wav
+  pcrq view chair.obj                                        a window with the original and 5, 10, 30 and 60 bins
+  pcrq view shapes.h5:0 --bins 30 30 30 --save samples.png   a picture of three samples with the paper's 30 bins
+  pcrq view shapes.h5:0 --save chair.html                    a page for any number of bins and any seed
+  pcrq view photo.jpg --save photo_samples.png               a photo and three samples with 8 bins
+  pcrq view sound.wav --save sound_samples.png               a spectrogram and three samples with 5 bins
+  pcrq view sound.wav --save sound_samples.wav               the same as sound
 """
 DEFAULT_BINS = (5, 10, 30, 60)
 DEFAULT_IMAGE_BINS = (8, 8, 8)
 DEFAULT_SOUND_BINS = (5, 5, 5)
 DEFAULT_POINTS = 20_000
-MOST_SECONDS = 10
-"""Of a sound; as long as AudioSet's clips."""
+MAX_SECONDS = 10  # the length of AudioSet's clips
 KINDS = {
-    "shape": {".png": "a picture", ".html": "a page"},
-    "image": {".png": "a picture"},
-    "sound": {".png": "a picture", ".wav": "to hear"},
+    "shape": {".png": "picture", ".html": "page"},
+    "image": {".png": "picture"},
+    "sound": {".png": "picture", ".wav": "sound"},
 }
-"""What can be saved of each."""
-OPTIONS_OF_ONE = {"--points": "shape", "--title": "shape", "--per-frequency": "sound"}
+"""Output files for each kind of input."""
+ONLY_FOR = {"points": "shape", "title": "shape", "per_frequency": "sound"}
+VIEWERS = ("xdg-open", "display", "gm", "eog", "xv")
+"""Linux programs through which Pillow shows pictures."""
 
 
 def register(commands) -> None:
+    """Add the command to the parser."""
     parser = commands.add_parser(
         "view",
-        help="look at a shape, image or sound beside its quantized versions",
-        usage="pcrq view SHAPE [--bins N ...] [--save FILE] [--seed N] [--points N] [--title TEXT] [--per-frequency]",
-        description="Look at a shape, an image or a sound beside its quantized versions, or listen to them.",
-        epilog=EXAMPLES,
+        help="show a shape, image or sound beside its quantized versions",
+        usage="pcrq view SRC [--bins N ...] [--save FILE] [--seed N] [--points N] [--title TEXT] [--per_frequency]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("shape", metavar="SHAPE", help="a mesh, point-cloud, image or sound file, or STORE.h5:INDEX")
+    parser.add_argument("source", metavar="SRC", help="mesh, point-cloud, image or sound file, or STORE.h5:INDEX")
     parser.add_argument(
         "--bins",
         metavar="N",
         type=int,
         nargs="+",
-        help="bins along each axis, one cloud for each N (default: 5 10 30 60), of each colour of an image (default: "
-        "8 8 8) or of the spectrogram of a sound (default: 5 5 5); a number that comes again is drawn again; in a page "
-        "they are buttons beside a slider",
+        help="number of bins of each version; repeat a number to sample it again (default: 5 10 30 60 for shapes, "
+        "8 8 8 for images, 5 5 5 for sounds)",
     )
     parser.add_argument(
-        "--save",
-        metavar="FILE",
-        type=Path,
-        help="write a .png picture, of a shape also a .html page, of a sound also a .wav file to hear; no window",
+        "--save", metavar="FILE", type=Path, help="file to write: .png, .html (shapes), .wav (sounds) (default: window)"
     )
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="another number, another draw (default: 0)")
-    parser.add_argument(
-        "--points",
-        metavar="N",
-        type=int,
-        help="show at most N points, a random subset of a larger cloud (default: 20000)",
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="random seed (default: 0)")
+    only = parser.add_argument_group("for one kind of input")
+    only.add_argument(
+        "--points", metavar="N", type=int, help="shapes: largest number of points, chosen at random (default: 20000)"
     )
-    parser.add_argument("--title", metavar="TEXT", help="heading (default: the name of the shape)")
-    parser.add_argument("--per-frequency", action="store_true", help="a quantizer for every frequency of a sound")
+    only.add_argument("--title", metavar="TEXT", help="shapes: heading (default: name of the shape)")
+    only.add_argument("--per_frequency", action="store_true", help="sounds: one quantizer per frequency")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Show or save one shape, image or sound; options are checked before any of it is read."""
+    """Show or save one shape, image or sound; options are checked before it is read."""
     _check_numbers(args)
-    kind = _kind(args.shape)
+    kind = _kind(args.source)
     _check_use(args, kind)
     {"shape": _view_shape, "image": _view_image, "sound": _view_sound}[kind](args)
 
 
 def _kind(name: str) -> str:
-    """What is to be viewed, by suffix or by what the store holds; what is neither image nor sound is left to shapes."""
+    """Return the kind of a file by its suffix, or of a store by its content; unknown suffixes count as shapes."""
     from data_prep.sound_loading import SOUND_FORMATS
-    from pcrq.stores.store_file import split_store_name, stored_kind
+    from pcrq.stores import split_store_name, stored_kind
     from projects.image.sources.decoding import SUFFIXES
 
     named = split_store_name(name)
@@ -101,19 +107,19 @@ def _kind(name: str) -> str:
 
 
 def _view_shape(args: argparse.Namespace) -> None:
-    from projects.point_cloud.view.cloud import random_subset
+    from projects.point_cloud.view.cloud import load_shape, random_subset
     from projects.point_cloud.view.figure import quantized_rows, save_png
     from projects.point_cloud.view.page import save_html
-    from projects.point_cloud.view.shape_source import load_shape
-    from projects.point_cloud.view.window import require_screen, show_window
+    from projects.point_cloud.view.render import require_screen, show_window
 
     if args.save is None:
         require_screen()
     bins = DEFAULT_BINS if args.bins is None else args.bins
-    whole, parts = load_shape(args.shape)
-    shape = random_subset(whole, DEFAULT_POINTS if args.points is None else args.points, args.seed)
+    points = DEFAULT_POINTS if args.points is None else args.points
+    whole, parts = load_shape(args.source)
+    shape = random_subset(whole, points, args.seed)
     if shape is not whole:
-        print(f"{args.shape}: showing {args.points:,} of {len(whole.points):,} points; --points shows more")
+        print(f"{args.source}: showing {points:,} of {len(whole.points):,} points; use --points to show more")
     title = args.title if args.title is not None else shape.id
     if args.save is not None and args.save.suffix.lower() == ".html":
         save_html([shape], args.save, title=title, bins=list(bins), seed=args.seed, parts=parts)
@@ -133,45 +139,49 @@ def _view_image(args: argparse.Namespace) -> None:
     from projects.image.figures import figure_draws
     from projects.image.sources.decoding import read_image
 
-    _require_screen_to_show(args, "--save picture.png")
-    image = read_image(Path(args.shape), args.shape)
+    if args.save is None:
+        _require_viewer("--save picture.png")
+    image = read_image(Path(args.source), args.source)
     bins = DEFAULT_IMAGE_BINS if args.bins is None else args.bins
     _picture(partial(figure_draws, [image], bins=bins, seed=args.seed), args.save)
 
 
 def _view_sound(args: argparse.Namespace) -> None:
-    from projects.audio.figures import save_spectrograms
-    from projects.audio.listening import save_wav
+    from projects.audio.figures import load_waveform, quantized_spectrograms, save_spectrograms, save_wav
     from projects.audio.log_mel import SAMPLE_RATE
-    from projects.audio.sound_source import load_waveform
-    from projects.audio.spectrogram_draws import spectrogram_draws
-
-    _require_screen_to_show(args, "--save picture.png or --save sound.wav")
-    waveform = load_waveform(args.shape)
-    if len(waveform) > MOST_SECONDS * SAMPLE_RATE:
-        print(f"{args.shape}: taking the first {MOST_SECONDS} of {len(waveform) / SAMPLE_RATE:.1f} seconds")
-        waveform = waveform[: MOST_SECONDS * SAMPLE_RATE]
-    bins = DEFAULT_SOUND_BINS if args.bins is None else args.bins
-    titles = ["original", *(f"{count} bins" for count in bins)]
-    draws = spectrogram_draws(waveform, bins=bins, seed=args.seed, per_frequency=args.per_frequency)
-    if args.save is not None and args.save.suffix.lower() == ".wav":
-        starts = save_wav(draws, waveform, args.save, args.seed)
-        print(f"wrote {args.save}, inverted from spectrograms, one after another:")
-        for title, start in zip(titles, starts, strict=True):
-            print(f"{title:>10}: from {start:.1f} s")
-        return
-    _picture(partial(save_spectrograms, draws, titles), args.save)
-
-
-def _require_screen_to_show(args: argparse.Namespace, instead: str) -> None:
-    from projects.point_cloud.view.window import require_screen
 
     if args.save is None:
-        require_screen(instead)
+        _require_viewer("--save picture.png or --save sound.wav")
+    waveform = load_waveform(args.source)
+    if len(waveform) > MAX_SECONDS * SAMPLE_RATE:
+        print(f"{args.source}: showing the first {MAX_SECONDS} of {len(waveform) / SAMPLE_RATE:.1f} seconds")
+        waveform = waveform[: MAX_SECONDS * SAMPLE_RATE]
+    bins = DEFAULT_SOUND_BINS if args.bins is None else args.bins
+    titles = ["original", *(f"{count} bins" for count in bins)]
+    spectrograms = quantized_spectrograms(waveform, bins=bins, seed=args.seed, per_frequency=args.per_frequency)
+    if args.save is not None and args.save.suffix.lower() == ".wav":
+        starts = save_wav(spectrograms, waveform, args.save, args.seed)
+        print(f"wrote {args.save}, inverted from spectrograms:")
+        for title, start in zip(titles, starts, strict=True):
+            print(f"{title:>10}: at {start:.1f} s")
+        return
+    _picture(partial(save_spectrograms, spectrograms, titles), args.save)
+
+
+def _require_viewer(instead: str) -> None:
+    """Check that a screen and a program to show pictures are available.
+
+    Without a program Pillow falls back to IPython's display, which prints the picture as a Python object.
+    """
+    from projects.point_cloud.view.render import require_screen
+
+    require_screen(instead)
+    if sys.platform.startswith("linux") and not any(map(shutil.which, VIEWERS)):
+        raise InputError(f"no program to show pictures is installed ({', '.join(VIEWERS)}); add {instead}")
 
 
 def _picture(draw: Callable[[Path], None], save: Path | None) -> None:
-    """Draw into a file, or into one that a program of this machine shows."""
+    """Write a picture to a file, or show it with a program of this machine."""
     if save is not None:
         draw(save)
         print(f"wrote {save}")
@@ -179,31 +189,33 @@ def _picture(draw: Callable[[Path], None], save: Path | None) -> None:
     from PIL import Image, ImageShow
 
     with TemporaryDirectory() as folder:
-        picture = Path(folder) / "draws.png"
+        picture = Path(folder) / "picture.png"
         draw(picture)
-        with Image.open(picture) as drawn:
-            if not ImageShow.show(drawn):
-                raise InputError("no program that shows pictures was found here; add --save picture.png")
+        with Image.open(picture) as opened:
+            if not ImageShow.show(opened):
+                raise InputError("the picture cannot be shown on this machine; add --save picture.png")
 
 
 def _check_numbers(args: argparse.Namespace) -> None:
     for bins in args.bins or ():
         if not 1 <= bins <= 1000:
             paper = "the paper uses 30 for clouds, 8 for images and 5 for sounds"
-            raise InputError(f"--bins {bins}: choose a number of bins from 1 to 1000; {paper}")
+            raise InputError(f"--bins {bins}: must be from 1 to 1000; {paper}")
     if not 0 <= args.seed < 2**32:
-        raise InputError(f"--seed {args.seed}: choose a whole number from 0 to {2**32 - 1}")
+        raise InputError(f"--seed {args.seed}: must be from 0 to {2**32 - 1}")
     if args.points is not None and args.points < 1:
-        raise InputError(f"--points {args.points}: show at least one point")
+        raise InputError(f"--points {args.points}: must be at least 1")
 
 
 def _check_use(args: argparse.Namespace, kind: str) -> None:
-    """Raise where an option, or the file to save, does not fit what is viewed."""
-    for option, owner in OPTIONS_OF_ONE.items():
-        given = getattr(args, option.removeprefix("--").replace("-", "_")) not in (None, False)
-        if given and kind != owner:
-            raise InputError(f"{option}: is for {owner}s, and {args.shape} is not one; leave it out")
+    """Check that options and output file fit the kind of input."""
+    article = "an" if kind == "image" else "a"
+    for option, owner in ONLY_FOR.items():
+        if getattr(args, option) not in (None, False) and kind != owner:
+            raise InputError(
+                f"--{option}: only for {owner}s, but {args.source} is read as {article} {kind}; leave it out"
+            )
     if args.save is not None:
         check_output_file(args.save, KINDS[kind])
-        if args.save.exists() and Path(args.shape).exists() and args.save.samefile(args.shape):
-            raise InputError(f"--save {args.save}: this would overwrite what is viewed; name another file")
+        if args.save.exists() and Path(args.source).exists() and args.save.samefile(args.source):
+            raise InputError(f"--save {args.save}: this is the input file; choose another file")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,7 @@ import torch
 from jsonargparse import ArgumentParser
 from torch.utils.data import DataLoader, Dataset
 
-from octree.augmentation import Distortion, clip, quantize
-from octree.embedding import embed
-from octree.mid_loss import MIDLoss, MIDTarget
-from octree.midnet import MIDFeatures, MIDNet, MIDNetConfig
-from octree.point_batch import PointBatch, collate
+from octree import MIDFeatures, MIDLoss, MIDNet, MIDNetConfig, PointBatch, RandomAffine, collate, embed, quantize
 from octree.pretrained import KEY, describe
 from pcrq.errors import InputError
 from pcrq.evaluation.knn import knn_accuracy
@@ -31,7 +28,7 @@ from pcrq.evaluation.subsets import subset
 from pcrq.stores.shape_store import Shape, ShapeStore
 from projects.training.callbacks import KNNAccuracy, Throughput
 from projects.training.records import check_resume_config
-from projects.training.run import Program, Run
+from projects.training.run import Program, Run, make_run_folder
 from projects.training.sampling import step_generator, training_loader
 
 # --- options ---
@@ -106,7 +103,7 @@ class ShapeData(pl.LightningDataModule):
     """The shapes of one store.
 
     Args:
-        store: shape store with patches, written by 'pcrq prep'.
+        store: shape store with patches, written by 'pcrq prep'; "builtin" computes 250 shapes into --out first.
         split: "train", "val", "test" or "all"; "auto" means "train" if the store has splits, otherwise all.
         batch_size: shapes per process and step.
         workers: processes that read the store; 0 reads in the training process.
@@ -140,6 +137,22 @@ class ShapeData(pl.LightningDataModule):
     def transfer_batch_to_device(self, batch: PointBatch, device: torch.device, dataloader_idx: int) -> PointBatch:
         """Copy a batch to the device, asynchronously from pinned memory."""
         return batch.to(device, non_blocking=True)
+
+
+def builtin_store(folder: Path) -> Path:
+    """A store of ten built-in shapes of each of 25 categories in a folder; prepared unless it is there."""
+    from data_prep import builtin_shapes, prepare
+
+    make_run_folder(folder)
+    shapes = builtin_shapes
+    prepare(
+        shapes.builtin_items(10, None, 0),
+        folder / "builtin_shapes.h5",
+        classes=shapes.class_names(),
+        parts=shapes.part_names(),
+        source="built-in shapes",
+    )
+    return folder / "builtin_shapes.h5"
 
 
 class StoreSubset(Dataset[Shape]):
@@ -189,12 +202,11 @@ class MIDPretraining(pl.LightningModule):
         self.loss = MIDLoss(len(data.indices), data.patches, network.shape_channels, network.point_channels)
         # All processes keep equal banks by their own updates; broadcasting them every step would cost gigabytes.
         self._ddp_params_and_buffers_to_ignore = [f"loss.{name}" for name, _ in self.loss.named_buffers()]
-        self._pending: list[tuple[MIDFeatures, MIDTarget]] = []
+        self._pending: list[tuple[MIDFeatures, PointBatch]] = []
 
     def augment(self, batch: PointBatch, generator: torch.Generator) -> PointBatch:
         """MID-Net's base augmentation, then quantization of the coordinates."""
-        distortion = Distortion.sample(batch.batch_size, device=batch.points.device, generator=generator)
-        batch, options = clip(distortion(batch)), self.quantization
+        batch, options = RandomAffine()(batch, generator), self.quantization
         if options.bins is None:
             return batch
         choices = {"random_edges": options.random_edges, "random_values": options.random_values}
@@ -203,10 +215,10 @@ class MIDPretraining(pl.LightningModule):
     def training_step(self, batch: PointBatch, batch_idx: int) -> torch.Tensor:
         """Classify the shape and its patches against the memory banks."""
         batch = self.augment(batch, step_generator(self, self.seed))
-        octree, leaf_of_point = self.network.octree(batch)
-        features, target = self.network(octree), MIDTarget.of(batch, octree, leaf_of_point)
-        losses = self.loss(features, target)
-        self._pending.append((MIDFeatures(features.shape.detach(), features.point.detach()), target))
+        octree = self.network.octree(batch)
+        features = self.network(octree)
+        losses = self.loss(features, batch)
+        self._pending.append((features.detach(), batch))
 
         values = {"loss": losses.total, "shape_loss": losses.shape_loss, "point_loss": losses.point_loss}
         values |= {"shape_accuracy": losses.shape_accuracy, "point_accuracy": losses.point_accuracy}
@@ -219,8 +231,8 @@ class MIDPretraining(pl.LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then update the memory banks with the features of the step."""
         super().optimizer_step(*args, **kwargs)
-        for features, target in self._pending:
-            self.loss.update(features, target)
+        for features, batch in self._pending:
+            self.loss.update(features, batch)
         self._pending.clear()
 
     def configure_optimizers(self) -> dict:
@@ -298,9 +310,11 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_class_arguments(KNN, "knn")
 
 
-def pretrain(run: Run) -> None:
-    """Pretrain by the options of a run."""
+def pretrain(run: Run, callbacks: Sequence[pl.Callback] = ()) -> None:
+    """Pretrain by the options of a run, with further callbacks."""
     options, knn = run.init, run.init.knn
+    if str(options.data.store) == "builtin":
+        options.data.store = builtin_store(run.out)
     data = ShapeData(**options.data, seed=run.seed)
     model = MIDPretraining(data, **options.model, seed=run.seed)
     weights = sum(weight.numel() for weight in model.network.parameters())
@@ -312,7 +326,7 @@ def pretrain(run: Run) -> None:
         model,
         data,
         f"{len(data.indices)} shapes of {data.store.path}, {weights:,} weights",
-        callbacks=[accuracy, Throughput()],
+        callbacks=[accuracy, Throughput(), *callbacks],
     )
     metrics = {} if accuracy.last is None else {"kNN accuracy": accuracy.last}
     run.finish(metrics, f"pcrq probe {data.store.path} --checkpoint {run.checkpoint}")

@@ -1,1 +1,1 @@
-"""Measured runs beside the paper's tables, in Markdown, CSV and pictures: the work of ``pcrq report``."""
+"""Compare run records with the paper's tables: Markdown, CSV and plots for ``pcrq report`` and ``pcrq figure 5``."""

@@ -65,17 +65,17 @@ class Throughput(pl.Callback):
     """Log ``samples_per_second`` over all processes, averaged over the last 20 steps."""
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Begin to count; a run that resumes within an epoch has no start of it."""
+        """Start counting; a run that resumes within an epoch has no start of an epoch."""
         self.on_train_epoch_start(trainer, module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Leave out what happens between epochs."""
+        """Ignore the time between epochs."""
         self._ends = [time.perf_counter()]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the batch; what is logged stands on the CPU, as a copy to the device would have to wait for it."""
+        """Count the batch; the logged value is on the CPU, because a copy to the device would synchronize."""
         self._ends = [*self._ends[-_WINDOW:], time.perf_counter()]
         steps = len(self._ends) - 1
         rate = steps * trainer.datamodule.batch_size * trainer.world_size / (self._ends[-1] - self._ends[0])

@@ -1,4 +1,4 @@
-"""The device that a command computes on."""
+"""The device of a command."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pcrq.errors import InputError
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """A device by its name; "auto" takes a GPU where there is one.
+    """The device of a name; "auto" is a GPU if there is one.
 
     Raises:
-        InputError: there is no such device.
+        InputError: this machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -19,5 +19,5 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name!r}: not on this machine; choose cpu or auto") from error
+        raise InputError(f"device {name!r}: not available on this machine; choose cpu or auto") from error
     return device

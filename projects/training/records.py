@@ -1,4 +1,4 @@
-"""The run record: what was measured, on what and with what, in the ``results.json`` of a run's folder."""
+"""Run records: what was measured, on which data and with which config, in ``results.json`` of a run folder."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pcrq.files import write_text
 
 FORMAT = "pcrq-results"
 VERSION = 3
-"""Goes up when older software can no longer read the file."""
+"""Increases when older software can no longer read the file."""
 
 _RENAMED = {
-    "train_shapes": "train_samples",  # in version 1
-    "test_shapes": "test_samples",
-    "arm": "method",  # up to version 2
+    1: {"train_shapes": "train_samples", "test_shapes": "test_samples", "arm": "method"},
+    2: {"arm": "method"},
 }
+"""Fields of older versions by their names of today."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,17 @@ class Record:
     """One measured number.
 
     Args:
-        method: what was compared, as the report names it: "scratch", "MID", "MID + quantization", …
-        protocol: how it was measured: "linear, logistic regression", "lin", "ft", …
+        method: name of the compared method in the report: "scratch", "MID", "MID + quantization", …
+        protocol: kind of the measurement: "linear, logistic regression", "lin", "ft", …
         metric: "accuracy", "mIoU", …
-        value: the number; accuracies are in [0, 1].
-        ratio: part of the labels that the protocol could see, in (0, 1].
-        seed: draw of labels and weights.
-        store: name of the data: a shape store, an image source; and ``digest`` its fingerprint.
-        train_samples, test_samples: sizes of the splits that were used, in shapes, images, …
-        task: what the network was asked: "shape classification", "part segmentation", …; "" in older files.
-        config: what else decides the number; plain values.
-        seconds: how long it took, since its last start.
+        value: the number; accuracies and IoUs are in [0, 1].
+        ratio: fraction of the labels that were used, in (0, 1].
+        seed: random seed of labels and weights.
+        store, digest: name and fingerprint of the data: a shape store, a sound store, an image source.
+        train_samples, test_samples: sizes of the splits that were used.
+        task: "shape classification", "part segmentation", …; "" in older files.
+        config: everything else that determines the number; plain values.
+        seconds: duration since its last start.
         code: version of the software.
     """
 
@@ -61,23 +61,23 @@ class Record:
 
     @property
     def key(self) -> tuple:
-        """What two measurements of the same thing share."""
+        """Equal for two measurements of the same thing."""
         config = json.dumps(self.config, sort_keys=True)
         return (self.task, self.method, self.protocol, self.metric, self.ratio, self.seed, self.digest, config)
 
 
 def append_records(path: Path, records: list[Record]) -> None:
-    """Add measurements to a results file, creating it; the file is replaced as a whole."""
+    """Append measurements to a results file, or create it; the file is replaced atomically."""
     known = read_records(path) if path.exists() else []
     content = {"format": FORMAT, "version": VERSION, "records": [asdict(record) for record in known + records]}
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def read_records(path: Path) -> list[Record]:
-    """The measurements of a results file, in the order they were made.
+    """The measurements of a results file, in the order in which they were made.
 
     Raises:
-        InputError: the file is missing or no results file.
+        InputError: the file is missing or is not a results file.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -85,51 +85,60 @@ def read_records(path: Path) -> list[Record]:
             raise ValueError(f"format {content['format']!r}")
         if content["version"] not in range(1, VERSION + 1):
             raise ValueError(f"version {content['version']!r}, not 1 to {VERSION}")
-        records = content["records"] if content["version"] == VERSION else map(_upgraded, content["records"])
-        return [_checked(Record(**record)) for record in records]
+        return [_checked(Record(**_upgraded(record, content["version"]))) for record in content["records"]]
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such results file") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); name a results.json that can") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: not a results file of pcrq ({error}); move it away and measure again") from error
+        raise InputError(f"{path}: not a results file of pcrq ({error}); remove it and measure again") from error
 
 
-def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
-    """A record of an older version by the names of this one."""
-    record = {_RENAMED.get(name, name): value for name, value in record.items()}
-    if "pretraining" in record.get("config", {}):
-        record["config"] = {**record["config"], "pretraining": upgraded_pretraining(record["config"]["pretraining"])}
-    return record
+def _upgraded(record: dict[str, Any], version: int) -> dict[str, Any]:
+    """A record of any version with the names of this one."""
+    if version == VERSION:
+        return record
+    record = {_RENAMED[version].get(name, name): value for name, value in record.items()}
+    config = dict(record.get("config", {}))
+    if "pretraining" in config:
+        config["pretraining"] = upgraded_pretraining(config["pretraining"])
+    if "view" in config:  # of fine-tuning
+        config["augmentation"] = {**config.pop("view"), "uniform_scale": True}
+    return {**record, "config": config}
 
 
 def upgraded_pretraining(pretraining: dict[str, Any]) -> dict[str, Any]:
-    """How a network was pretrained, as older records and checkpoints tell it, by the names of this version."""
+    """The description of a pretraining in older records and checkpoints, with names and values of this version."""
     renamed = {"rival": "baseline", "rival_options": "baseline_options"}
-    return {renamed.get(name, name): value for name, value in pretraining.items()}
+    pretraining = {renamed.get(name, name): value for name, value in pretraining.items()}
+    if pretraining.get("bins") == 0:  # no quantization
+        pretraining["bins"] = None
+    if isinstance(pretraining.get("augmentation"), dict):
+        pretraining["augmentation"] = upgraded_pretraining(pretraining["augmentation"])
+    return pretraining
 
 
 def _checked(record: Record) -> Record:
-    """The record, if its fields have their types."""
+    """The record, after checking the types of its fields."""
     for name, kind in get_type_hints(Record).items():
         kinds = (int, float) if kind is float else get_origin(kind) or kind
         if not isinstance(getattr(record, name), kinds):
-            raise TypeError(f"{name} {getattr(record, name)!r} of a record is no {kind.__name__}")
+            raise TypeError(f"{name} {getattr(record, name)!r} of a record is not of type {kind.__name__}")
     return record
 
 
 def known_records(path: Path) -> dict[tuple, Record]:
-    """The measurements of a results file by their keys; none where there is no file yet.
+    """The measurements of a results file by their keys; empty if there is no file.
 
     Raises:
-        InputError: it is no results file.
+        InputError: the file is not a results file.
     """
     return {record.key: record for record in read_records(path)} if path.exists() else {}
 
 
 @cache  # git is asked once
 def code_version() -> str:
-    """The version of the software, with the commit where it runs from a checkout."""
+    """The version of the software, with the commit if it runs from a checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return __version__
@@ -142,11 +151,11 @@ def code_version() -> str:
 
 
 def check_resume_config(checkpoint: object, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run that was made in another way.
+    """Check that a run is resumed with the options that it was started with.
 
     Args:
-        checkpoint: the file that the run would go on from.
-        before, now: plain values by the words of the options; what ``now`` lacks does not matter.
+        checkpoint: the file that the run is resumed from.
+        before, now: plain values by the names of the options; entries of ``before`` alone are ignored.
 
     Raises:
         InputError: a value of ``now`` differs.

@@ -116,6 +116,15 @@ class Program:
         """Text of ``--help``."""
         return _format_help(self.parser(all_options=False))
 
+    def start(self, words: Sequence[str]) -> Run:
+        """The run of a command line; its folder is not created yet.
+
+        Raises:
+            InputError: an option or config cannot be used.
+        """
+        parser = self.parser()
+        return Run(self, parser, parser.parse_args(resolve_configs(words, self.configs, "training")))
+
     def main(self, args: Sequence[str] | None = None) -> int:
         """Run the command.
 
@@ -125,21 +134,17 @@ class Program:
         Returns:
             The exit status: 0, 2 for bad input, 130 after Ctrl-C.
         """
-        args = list(sys.argv[1:] if args is None else args)
 
-        def work() -> None:
-            if "--help" in args or "-h" in args:
+        def work(words: list[str]) -> None:
+            if {"--help", "-h"} & set(words):
                 print(self.help())
                 return
-            parser = self.parser()
-            if "--help_all" in args:
-                print(_format_help(parser))
+            if "--help_all" in words:
+                print(_format_help(self.parser()))
                 return
-            words = resolve_configs(args, self.configs, "training")
-            options = parser.parse_args(words)
-            self.run(Run(self, parser, options))
+            self.run(self.start(words))
 
-        return run_command(self.name, work, resume="--resume last continues from the last checkpoint")
+        return run_command(self.name, args, work, resume="--resume last continues from the last checkpoint")
 
 
 @dataclass(frozen=True)
@@ -172,14 +177,13 @@ class FunctionProgram:
 
     def main(self, args: Sequence[str] | None = None) -> int:
         """Run the command; returns the exit status: 0, 1 where runs failed, 2 for bad input, 130 after Ctrl-C."""
-        args = list(sys.argv[1:] if args is None else args)
 
-        def work() -> int:
-            if {"--help", "-h", "--help_all"} & set(args):
+        def work(words: list[str]) -> int:
+            if {"--help", "-h", "--help_all"} & set(words):
                 print(self.help())
                 return 0
             parser = self.parser()
-            options = parser.parse_args(resolve_configs(args, self.configs, self.kind))
+            options = parser.parse_args(resolve_configs(words, self.configs, self.kind))
             for name in ("config", "help_all", "sweep"):
                 options.pop(name, None)
             failures = self.function(**parser.instantiate(options).as_dict())
@@ -187,7 +191,7 @@ class FunctionProgram:
                 print_error(self.name, failure)
             return 1 if failures else 0
 
-        return run_command(self.name, work, resume="the same command continues where this one stopped")
+        return run_command(self.name, args, work, resume="the same command continues where this one stopped")
 
 
 class Run:
@@ -215,9 +219,7 @@ class Run:
             raise InputError(f"seed {self.seed}: must be an integer from 0 to {2**32 - 1}")
         if _PRECISION_ALIASES.get(precision, precision) not in PRECISIONS:
             raise InputError(f"trainer.precision {precision}: choose {', '.join(PRECISIONS)}")
-        if options.checkpoint.dirpath is None:
-            options.checkpoint.dirpath = str(self.out / "checkpoints")
-        self.checkpoint = Path(options.checkpoint.dirpath) / "last.ckpt"
+        self.checkpoint = Path(options.checkpoint.dirpath or self.out / "checkpoints") / "last.ckpt"
         self._resume_from = self._checkpoint_to_resume()
         pl.seed_everything(self.seed, workers=True, verbose=False)
         self.init = parser.instantiate(options)
@@ -267,7 +269,7 @@ class Run:
         options = dict(self.init.trainer)
         own = options["callbacks"] or []
         own = own if isinstance(own, list) else [own]
-        checkpoint = dict(self.init.checkpoint)
+        checkpoint = {**self.init.checkpoint.as_dict(), "dirpath": self.checkpoint.parent}
         callbacks = [*own, *callbacks, ModelCheckpoint(**checkpoint)]
         if checkpoint["every_n_train_steps"]:  # would leave out the end of epochs, and of the run
             callbacks.append(_EpochCheckpoint(checkpoint["dirpath"], **CHECKPOINT_DEFAULTS))
@@ -411,7 +413,9 @@ def make_parser(name: str, description: str) -> ArgumentParser:
     )
     parser.error = lambda message, ex=None: _fail(name, message)
     parser.add_argument("--config", "-c", action="config", help="config by name or path; later ones override")
-    parser.add_argument("--help_all", action="store_true", help="show all options, also those of Lightning")
+    parser.add_argument(
+        "--help_all", action="store_true", default=SUPPRESS, help="show all options, also those of Lightning"
+    )
     return parser
 
 
@@ -420,26 +424,31 @@ def _fail(name: str, message: str) -> NoReturn:
     sys.exit(2)
 
 
-def run_command(name: str, work: Callable[[], int | None], resume: str) -> int:
+def run_command(name: str, args: Sequence[str] | None, work: Callable[[list[str]], int | None], resume: str) -> int:
     """Run a command and turn errors of the user's input into one line.
 
     Args:
         name: words after ``pcrq``.
-        work: the command; returns its exit status, None for 0.
+        args: words of the command line; those of the process for None. ``--debug`` shows the traceback of an error.
+        work: the command, given the other words; returns its exit status, None for 0.
         resume: what to do after Ctrl-C.
 
     Returns:
         The exit status: that of ``work``, 2 for bad input, 130 after Ctrl-C.
     """
+    args = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in args
     try:
         with _quiet_libraries():
             os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # checkpoints are data, whoever loads them
-            return work() or 0
+            return work([word for word in args if word != "--debug"]) or 0
     except (InputError, MisconfigurationException) as error:
+        if debug:
+            raise
         print_error(name, str(error))
         return 2
     except ValueError as error:
-        if not isinstance(error.__cause__, InputError):  # what jsonargparse makes of the error of an optional argument
+        if debug or not isinstance(error.__cause__, InputError):  # what jsonargparse makes of an optional argument's
             raise
         print_error(name, str(error.__cause__))
         return 2
@@ -536,7 +545,8 @@ def read_config(path: Path, kind: str | None = None) -> dict[str, Any]:
         raise InputError(f"config {path}: not a mapping of options; see the folders projects/*/configs for examples")
     found = next((name for name, keys in _KINDS.items() if keys & set(values)), kind)
     if kind is not None and found != kind:
-        raise InputError(f"config {path}: a config of a {found}, not of a {kind}")
+        kinds = {name: f"an {name}" if name == "evaluation" else f"a {name}" for name in _KINDS}
+        raise InputError(f"config {path}: a config of {kinds[found]}, not of {kinds[kind]}")
     return values
 
 

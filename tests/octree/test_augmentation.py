@@ -1,25 +1,26 @@
 """The base augmentation against a loop over clouds and matrices, written from its description."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from octree.augmentation import Distortion, clip, quantize
+from octree import Affine, RandomAffine, build_octree, clip, quantize
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def test_a_distortion_equals_rotating_shifting_and_scaling_each_cloud(batch):
-    distortion = Distortion.sample(3, generator=generator())
-    result = distortion(batch)
+def test_an_affine_map_equals_rotating_shifting_and_scaling_each_cloud(batch):
+    affine = RandomAffine().sample(3, generator=generator())
+    result = affine(batch)
     for i in range(3):
-        angle, mine = float(distortion.angle[i]), batch.batch_id == i
+        angle, mine = float(affine.angle[i]), batch.batch_id == i
         rotation = np.array([[math.cos(angle), 0, math.sin(angle)], [0, 1, 0], [-math.sin(angle), 0, math.cos(angle)]])
-        scale = distortion.scale[i].numpy()
-        points = (batch.points[mine].numpy() @ rotation.T + distortion.shift[i].numpy()) * scale
+        scale = affine.scale[i].numpy()
+        points = (batch.points[mine].numpy() @ rotation.T + affine.shift[i].numpy()) * scale
         np.testing.assert_allclose(result.points[mine].numpy(), points, atol=1e-6)
         normals = batch.normals[mine].numpy() @ rotation.T @ np.diag(1 / scale)
         normals /= np.linalg.norm(normals, axis=1, keepdims=True)
@@ -30,33 +31,33 @@ def test_normals_stay_perpendicular_to_the_surface(batch):
     """A tangent moved like the points stays at a right angle to the moved normal."""
     axis = torch.tensor([0.3, 0.5, -0.8]).expand_as(batch.normals)
     tangent = torch.cross(batch.normals, axis, dim=1)
-    distortion = Distortion.sample(3, shift=0, generator=generator())
-    moved_tangent = distortion(type(batch)(**{**batch.__dict__, "points": tangent})).points
-    assert ((moved_tangent * distortion(batch).normals).sum(dim=1).abs() < 1e-5).all()
+    affine = RandomAffine(shift=0).sample(3, generator=generator())
+    moved_tangent = affine(type(batch)(**{**batch.__dict__, "points": tangent})).points
+    assert ((moved_tangent * affine(batch).normals).sum(dim=1).abs() < 1e-5).all()
 
 
 def test_draws_fill_the_ranges_of_the_paper():
-    distortion = Distortion.sample(20_000, generator=generator())
-    degrees = torch.rad2deg(distortion.angle)
+    affine = RandomAffine().sample(20_000, generator=generator())
+    degrees = torch.rad2deg(affine.angle)
     assert torch.allclose(degrees, degrees.round(), atol=1e-3)
     assert degrees.round().min() == -180 and degrees.round().max() == 179
-    for values, low, high in [(distortion.shift, -0.5, 0.5), (distortion.scale, 0.75, 1.25)]:
+    for values, low, high in [(affine.shift, -0.5, 0.5), (affine.scale, 0.75, 1.25)]:
         assert low <= values.min() < low + 0.01 and high - 0.01 < values.max() <= high
         assert values.shape == (20_000, 3)
 
 
 def test_a_uniform_scale_is_one_factor_for_three_axes():
-    scale = Distortion.sample(10, uniform_scale=True, generator=generator()).scale
+    scale = RandomAffine(uniform_scale=True).sample(10, generator=generator()).scale
     assert (scale == scale[:, :1]).all() and len(scale.unique()) == 10
 
 
 def test_the_same_generator_gives_the_same_view(batch):
-    views = [quantize(clip(Distortion.sample(3, generator=g)(batch)), 30, g) for g in (generator(1), generator(1))]
+    views = [quantize(RandomAffine()(batch, g), 30, g) for g in (generator(1), generator(1))]
     assert torch.equal(views[0].points, views[1].points)
 
 
 def test_clip_drops_points_with_everything_that_belongs_to_them(batch):
-    moved = Distortion(torch.zeros(3), torch.tensor([[0.5, 0, 0]] * 3), torch.ones(3, 3))(batch)
+    moved = Affine(torch.zeros(3), torch.tensor([[0.5, 0, 0]] * 3), torch.ones(3, 3))(batch)
     clipped = clip(moved)
     inside = (moved.points.abs() < 1).all(dim=1)
     assert 0 < inside.sum() < len(inside)
@@ -71,3 +72,19 @@ def test_quantization_touches_coordinates_only_and_each_cloud_by_itself(batch):
     for i in range(3):
         for axis in range(3):
             assert len(quantized.points[batch.batch_id == i, axis].unique()) <= 5
+
+
+def test_calling_a_random_affine_map_is_sampling_applying_and_clipping(batch):
+    augment = RandomAffine(angle=30, shift=0.4)
+    expected = clip(augment.sample(3, generator=generator(2))(batch))
+    found = augment(batch, generator(2))
+    assert torch.equal(found.points, expected.points) and torch.equal(found.normals, expected.normals)
+    assert (found.points.abs() < 1).all() and len(found.points) < len(batch.points)
+
+
+def test_clouds_without_normals_are_augmented_too(batch):
+    bare = replace(batch, normals=None)
+    found = quantize(RandomAffine()(bare, generator(3)), generator=generator(4))
+    expected = quantize(RandomAffine()(batch, generator(3)), generator=generator(4))
+    assert found.normals is None and torch.equal(found.points, expected.points)
+    assert torch.equal(build_octree(found, 4).keys[4], build_octree(expected, 4).keys[4])

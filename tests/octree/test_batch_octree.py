@@ -1,19 +1,19 @@
 """One octree for a batch, against voxels counted by hand."""
 
-from collections import Counter
 from dataclasses import replace
 
 import ocnn
 import pytest
 import torch
 
-from octree.batch_octree import build_neighbours, build_octree, leaf_patches
+from octree.batch_octree import build_neighbours, build_octree
+from pcrq import InputError
 
 DEPTH = 4
 
 
 def voxels(batch, depth):
-    """The set of (cloud, x, y, z) cells that hold a point."""
+    """The set of (cloud, x, y, z) cells that contain a point."""
     cell = ((batch.points + 1) * 2 ** (depth - 1)).floor().long()
     return {(int(b), *map(int, xyz)) for b, xyz in zip(batch.batch_id, cell, strict=True)}
 
@@ -24,7 +24,7 @@ def nodes(octree, depth):
 
 
 def test_non_empty_nodes_are_the_occupied_voxels(batch):
-    octree, _ = build_octree(batch, DEPTH)
+    octree = build_octree(batch, DEPTH)
     for depth in (2, 3, 4):
         found = nodes(octree, depth)
         assert len(found) == len(set(found))
@@ -32,17 +32,17 @@ def test_non_empty_nodes_are_the_occupied_voxels(batch):
 
 
 def test_a_point_knows_its_leaf(batch):
-    octree, leaf_of_point = build_octree(batch, DEPTH)
+    octree = build_octree(batch, DEPTH)
     leaves = nodes(octree, DEPTH)
     cell = ((batch.points + 1) * 2 ** (DEPTH - 1)).floor().long()
     for i in range(0, len(cell), 7):
-        assert leaves[int(leaf_of_point[i])] == (int(batch.batch_id[i]), *cell[i].tolist())
+        assert leaves[int(octree.leaf_of_point[i])] == (int(batch.batch_id[i]), *cell[i].tolist())
 
 
 def test_leaves_hold_the_mean_of_their_points(batch):
-    octree, leaf_of_point = build_octree(batch, DEPTH)
+    octree = build_octree(batch, DEPTH)
     for leaf in range(0, int(octree.nnum_nempty[DEPTH]), 11):
-        mine = leaf_of_point == leaf
+        mine = octree.leaf_of_point == leaf
         mean = (batch.points[mine].mean(dim=0) + 1) * 2 ** (DEPTH - 1)
         torch.testing.assert_close(octree.points[DEPTH][leaf], mean, atol=1e-4, rtol=0)
         normal = torch.nn.functional.normalize(batch.normals[mine].mean(dim=0), dim=0)
@@ -50,7 +50,7 @@ def test_leaves_hold_the_mean_of_their_points(batch):
 
 
 def test_it_equals_octrees_built_one_by_one_and_merged(batch):
-    octree, _ = build_octree(batch, DEPTH)
+    octree = build_octree(batch, DEPTH)
     single = []
     for i in range(3):
         mine = batch.batch_id == i
@@ -65,7 +65,7 @@ def test_it_equals_octrees_built_one_by_one_and_merged(batch):
 
 @pytest.mark.parametrize("nempty", [True, False])
 def test_neighbours_are_those_found_by_coordinates(batch, nempty):
-    octree, _ = build_octree(batch, DEPTH)
+    octree = build_octree(batch, DEPTH)
     build_neighbours(octree, nempty)
     offsets = [(i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)]
     for depth in (2, 3, 4):
@@ -85,28 +85,19 @@ def test_points_on_the_border_stay_on_their_side(batch):
     pair = replace(
         batch, points=points, normals=points / 3**0.5, batch_id=torch.tensor([0, 0]), labels=None, patches=None
     )
-    octree, _ = build_octree(pair, DEPTH)
+    octree = build_octree(pair, DEPTH)
     assert set(nodes(octree, DEPTH)) == {(0, 15, 15, 15), (0, 0, 0, 0)}
 
 
 def test_clouds_without_points_are_allowed(batch):
     for missing in range(3):
-        octree, _ = build_octree(batch.select(batch.batch_id != missing), DEPTH)
+        octree = build_octree(batch.select(batch.batch_id != missing), DEPTH)
         assert octree.batch_size == 3
         assert set(octree.batch_id(DEPTH, nempty=True).tolist()) == {0, 1, 2} - {missing}
 
 
 def test_points_outside_the_cube_and_no_points_are_refused(batch):
-    with pytest.raises(ValueError, match=r"\[-1, 1\]"):
+    with pytest.raises(InputError, match=r"must be in \[-1, 1\]"):
         build_octree(replace(batch, points=batch.points * 2), DEPTH)
-    with pytest.raises(ValueError, match="at least one point"):
+    with pytest.raises(InputError, match="no points"):
         build_octree(batch.select(batch.batch_id > 5), DEPTH)
-
-
-def test_a_leaf_takes_the_patch_of_most_of_its_points():
-    leaf_of_point = torch.randint(0, 40, (2000,), generator=torch.Generator().manual_seed(0))
-    patches = torch.randint(0, 7, (2000,), generator=torch.Generator().manual_seed(1))
-    for leaf, patch in enumerate(leaf_patches(leaf_of_point, patches, 40).tolist()):
-        votes = Counter(patches[leaf_of_point == leaf].tolist())
-        most = max(votes.values())
-        assert patch == min(p for p, count in votes.items() if count == most)

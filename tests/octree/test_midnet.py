@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from ocnn.nn.octree_interp import octree_linear_pts
 
-from octree.batch_octree import build_neighbours, build_octree
+from octree import PointBatch
+from octree.batch_octree import build_neighbours, build_octree, interpolate_to_children
 from octree.hrnet import upsample_to
-from octree.interpolation import interpolate_to_children
 from octree.midnet import MIDNet, MIDNetConfig, leaf_features
 from pcrq import InputError
 
@@ -23,47 +23,45 @@ def network(request):
 
 def settle(network, batch):
     """A few passes so that batch normalisation has statistics; then evaluation mode."""
-    octree, _ = network.octree(batch)
+    octree = network.octree(batch)
     for _ in range(20):
         network(octree)
     return network.eval()
 
 
 def test_outputs_are_unit_vectors_per_shape_and_per_leaf(network, batch):
-    octree, _ = network.octree(batch)
+    octree = network.octree(batch)
     features = network(octree)
-    assert features.shape.shape == (3, 12)
-    assert features.point.shape == (int(octree.nnum_nempty[4]), 6)
-    for feature in (features.shape, features.point):
+    assert features.global_feature.shape == (3, 12)
+    assert features.local_feature.shape == (int(octree.nnum_nempty[4]), 6)
+    for feature in (features.global_feature, features.local_feature):
         torch.testing.assert_close(feature.norm(dim=1), torch.ones(len(feature)))
     assert network.embed(octree).shape == (3, 8 * 16)
 
 
 def test_a_shape_has_the_same_features_alone_and_in_a_batch(network, batch):
     settle(network, batch)
-    together = network(network.octree(batch)[0])
+    together = network(batch)
     alone = []
     for i in range(3):
         mine = batch.select(batch.batch_id == i)
-        one = type(batch)(**{**mine.__dict__, "batch_id": torch.zeros_like(mine.batch_id), "batch_size": 1})
-        alone.append(network(network.octree(one)[0]))
-    torch.testing.assert_close(together.shape, torch.cat([f.shape for f in alone]), atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(together.point, torch.cat([f.point for f in alone]), atol=1e-4, rtol=1e-4)
+        alone.append(network(PointBatch.from_points(mine.points, normals=mine.normals)))
+    for name in ("global_feature", "local_feature"):
+        parts = torch.cat([getattr(features, name) for features in alone])
+        torch.testing.assert_close(getattr(together, name), parts, atol=1e-4, rtol=1e-4)
 
 
 def test_features_do_not_depend_on_the_order_of_points(network, batch):
     settle(network, batch)
     order = torch.argsort(batch.batch_id * 1000 + torch.randint(1000, batch.batch_id.shape), stable=True)
     shuffled = type(batch)(**{**batch.__dict__, "points": batch.points[order], "normals": batch.normals[order]})
-    torch.testing.assert_close(
-        network(network.octree(batch)[0]).shape, network(network.octree(shuffled)[0]).shape, atol=1e-5, rtol=1e-4
-    )
+    torch.testing.assert_close(network(batch).global_feature, network(shuffled).global_feature, atol=1e-5, rtol=1e-4)
 
 
 def test_the_point_head_equals_joining_all_features_at_the_leaves_first(network, batch):
     """The formulation of the paper: upsample, concatenate, interpolate, concatenate, then one hidden layer."""
     settle(network, batch)
-    octree, _ = network.octree(batch)
+    octree = network.octree(batch)
     nempty, head = network.config.nempty, network.point_head
     features = network.backbone(leaf_features(octree, nempty), octree)
     joined = torch.cat([upsample_to(b, octree, 3 - i, 3, nempty) for i, b in enumerate(features.branches)], dim=1)
@@ -77,7 +75,7 @@ def test_the_point_head_equals_joining_all_features_at_the_leaves_first(network,
 
 @pytest.mark.parametrize("nempty", [True, False])
 def test_interpolation_equals_ocnn_with_bounds_checked(batch, nempty):
-    octree, _ = build_octree(batch, 4)
+    octree = build_octree(batch, 4)
     build_neighbours(octree, nempty)
     data = torch.randn(int((octree.nnum_nempty if nempty else octree.nnum)[3]), 5)
     points = torch.stack(octree.xyzb(4, nempty=True), dim=1).float()
@@ -87,10 +85,10 @@ def test_interpolation_equals_ocnn_with_bounds_checked(batch, nempty):
 
 
 def test_leaf_features_are_absolute_normals_and_displacement(batch):
-    octree, leaf_of_point = build_octree(batch, 4)
+    octree = build_octree(batch, 4)
     features = leaf_features(octree, nempty=True)
     for leaf in range(0, len(features), 13):
-        mine = leaf_of_point == leaf
+        mine = octree.leaf_of_point == leaf
         normal = F.normalize(batch.normals[mine].mean(dim=0), dim=0)
         mean = (batch.points[mine].mean(dim=0) + 1) * 8
         displacement = ((mean - mean.floor() - 0.5) * normal).sum() * 2 / 3**0.5
@@ -99,8 +97,8 @@ def test_leaf_features_are_absolute_normals_and_displacement(batch):
 
 
 def test_every_weight_gets_a_gradient(network, batch):
-    features = network(network.octree(batch)[0])
-    (features.shape[:, 0].sum() + features.point[:, 0].sum()).backward()
+    features = network(batch)
+    (features.global_feature[:, 0].sum() + features.local_feature[:, 0].sum()).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
@@ -119,10 +117,10 @@ def test_the_default_network_has_the_sizes_of_the_paper():
 
 def test_an_empty_cloud_in_a_batch_does_not_spoil_the_others(network, batch):
     settle(network, batch)
-    octree, _ = network.octree(batch.select(batch.batch_id != 1))
+    octree = network.octree(batch.select(batch.batch_id != 1))
     features = network(octree)
-    assert features.shape.shape == (3, 12)
-    assert features.shape.isfinite().all() and features.point.isfinite().all()
+    assert features.global_feature.shape == (3, 12)
+    assert features.global_feature.isfinite().all() and features.local_feature.isfinite().all()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def run(conv, data, octree, depth):
 
 
 def test_values_and_gradients_equal_ocnn(batch, nempty):
-    octree, _ = build_octree(batch, 4)
+    octree = build_octree(batch, 4)
     build_neighbours(octree, nempty)
     theirs = ocnn.nn.OctreeConv(5, 7, nempty=nempty, use_bias=True).double()
     torch.nn.init.normal_(theirs.bias)
@@ -39,7 +39,7 @@ def test_values_and_gradients_equal_ocnn(batch, nempty):
 
 
 def test_gradients_are_exact(batch, nempty):
-    octree, _ = build_octree(batch.select(torch.arange(len(batch.points)) % 20 == 0), 3)
+    octree = build_octree(batch.select(torch.arange(len(batch.points)) % 20 == 0), 3)
     build_neighbours(octree, nempty)
     conv = PairConv(2, 2, nempty=nempty).double()
     nodes = int((octree.nnum_nempty if nempty else octree.nnum)[3])
@@ -60,7 +60,7 @@ def test_replacing_keeps_the_names_of_the_weights():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_the_gpu_gives_the_same_numbers(batch, nempty):
     conv = PairConv(16, 16, nempty=nempty)
-    octree, _ = build_octree(batch, 4)
+    octree = build_octree(batch, 4)
     build_neighbours(octree, nempty)
     nodes = int((octree.nnum_nempty if nempty else octree.nnum)[4])
     data = torch.randn(nodes, 16)

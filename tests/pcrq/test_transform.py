@@ -69,6 +69,55 @@ def test_it_is_a_step_of_a_torchvision_pipeline():
         RandomizedQuantization()(image)
 
 
+def test_a_torchvision_pipeline_passes_labels_boxes_and_dictionaries_through():
+    v2 = pytest.importorskip("torchvision.transforms.v2")
+    tv_tensors = pytest.importorskip("torchvision.tv_tensors")
+    pipeline = v2.Compose([v2.ToImage(), RandomizedQuantization(bins=2)])
+    pixels = torch.randint(256, (16, 16, 3), dtype=torch.uint8, generator=seeded()).numpy()
+    image, label = pipeline(pixels, 7)
+    assert label == 7 and type(image) is tv_tensors.Image and image.dtype == torch.uint8
+    assert all(channel.unique().numel() <= 2 for channel in image)
+
+    box = tv_tensors.BoundingBoxes([[1, 2, 3, 4]], format="XYXY", canvas_size=(16, 16))
+    mask = tv_tensors.Mask(torch.arange(256, dtype=torch.uint8).view(16, 16))
+    target = {"boxes": box, "mask": mask, "label": torch.tensor([5]), "name": "cat"}
+    sample = {"image": tv_tensors.Image(torch.rand(3, 16, 16)), "target": target}
+    result = pipeline(sample)
+    assert type(result["image"]) is tv_tensors.Image and result["image"][0].unique().numel() <= 2
+    assert sample["image"][0].unique().numel() > 2, "the input is not changed"
+    assert type(result["target"]["boxes"]) is tv_tensors.BoundingBoxes and torch.equal(result["target"]["boxes"], box)
+    assert torch.equal(result["target"]["mask"], mask) and result["target"]["name"] == "cat"
+    assert torch.equal(result["target"]["label"], torch.tensor([5]))
+
+
+def test_without_images_the_first_plain_tensor_is_quantized():
+    image, label = torch.rand(3, 8, 8), torch.arange(64.0).view(1, 8, 8)
+    first, second = RandomizedQuantization(bins=2)(image, label)
+    assert first[0].unique().numel() <= 2 and torch.equal(second, label)
+    with pytest.raises(InputError, match=r"no tensor to quantize.*\(int, str\)"):
+        RandomizedQuantization()("a", 1)
+
+
+def test_frames_of_a_video_share_their_quantizers():
+    tv_tensors = pytest.importorskip("torchvision.tv_tensors")
+    video = tv_tensors.Video(torch.rand(5, 3, 8, 8, generator=seeded()))
+    result = RandomizedQuantization(bins=3)(video, generator=seeded())
+    assert type(result) is tv_tensors.Video
+    expected = Quantizer.sample(video.as_subclass(torch.Tensor), 3, channel_dims=(1,), generator=seeded())(
+        video.as_subclass(torch.Tensor)
+    )
+    assert torch.equal(result.as_subclass(torch.Tensor), expected)
+
+
+def test_an_image_with_many_channels_is_marked_as_one_or_needs_channel_dims():
+    tv_tensors = pytest.importorskip("torchvision.tv_tensors")
+    tokens = torch.rand(8, 16, 16)
+    with pytest.raises(InputError, match=r"channel_dims is missing: shape \(8, 16, 16\) is neither"):
+        RandomizedQuantization()(tokens)
+    assert RandomizedQuantization()(tv_tensors.Image(tokens)).shape == (8, 16, 16)
+    assert RandomizedQuantization(channel_dims=(0, 2))(tokens).shape == (8, 16, 16)
+
+
 def test_it_compiles_inside_a_network():
     torch._dynamo.reset()
     network = nn.Sequential(RandomizedQuantization(bins=3, p=0.5), nn.Flatten(), nn.Linear(12, 2))

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcrq.errors import InputError
-from pcrq.ssl.optimizer import scaled_learning_rate
+from pcrq.ssl import scaled_learning_rate
 from projects.image.augmentation import Augmentation
 from projects.image.encoder import Encoder, feature_size
 from projects.image.encoder_checkpoint import LoadedEncoder, load_encoder

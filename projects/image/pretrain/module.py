@@ -10,12 +10,15 @@ import torch
 
 from pcrq.errors import InputError
 from pcrq.ssl import (
-    ssql,
+    BYOL,
+    LARS,
+    Baseline,
+    MoCoV3,
+    SiameseFramework,
+    cosine_momentum,
+    scaled_learning_rate,
+    warmup_cosine,
 )
-from pcrq.ssl.byol import BYOL
-from pcrq.ssl.moco_v3 import MoCoV3
-from pcrq.ssl.optimizer import LARS, scaled_learning_rate, warmup_cosine
-from pcrq.ssl.siamese import Baseline, cosine_momentum
 from projects.image import encoder_checkpoint
 from projects.image.encoder import Encoder, feature_size
 from projects.image.views import ViewsOnDevice
@@ -103,19 +106,21 @@ class SiamesePretraining(pl.LightningModule):
         super().__init__()
         self.framework_name, self.encoder, self.heads = framework, encoder, heads
         self.optimization, self.seed = optimization, seed
-        self._baseline = [baseline]  # a part of the framework, which is made when the size of images is known
+        self.baseline = baseline
+        if baseline is not None:  # equal in all processes; DDP would send the memory of MSF before every step
+            self._ddp_params_and_buffers_to_ignore = [f"baseline.{name}" for name, _ in baseline.named_buffers()]
 
     def setup(self, stage: str) -> None:
         """Make the networks for the images that are known now."""
         if hasattr(self, "framework"):
             return
-        data, heads, baseline = self.trainer.datamodule, self.heads, self._baseline[0]
+        data, heads = self.trainer.datamodule, self.heads
         network = self.encoder.build()
         features = feature_size(network, data.size)
         if self.framework_name == "mocov3":
-            framework = MoCoV3(network, features, heads.hidden, heads.out, heads.temperature, baseline)
+            framework: SiameseFramework = MoCoV3(network, features, heads.hidden, heads.out, heads.temperature)
         else:
-            framework = BYOL(network, features, heads.hidden, heads.out, baseline)
+            framework = BYOL(network, features, heads.hidden, heads.out)
         self.framework = framework.to(memory_format=torch.channels_last)
         self.views = ViewsOnDevice(data.augmentation, data.source.mean, data.source.std)
 
@@ -124,9 +129,10 @@ class SiamesePretraining(pl.LightningModule):
         generator = step_generator(self, self.seed)
         torch.manual_seed(generator.initial_seed() + 1)  # for dropout of encoders, so that they resume exactly, too
         first, second = (view.contiguous(memory_format=torch.channels_last) for view in self.views(batch[0], generator))
-        if isinstance(self.framework.baseline, ssql.SSQL):
-            self.framework.baseline.common_generator = common_generator(self, self.seed)
-        loss = self.framework(first, second, generator)
+        if self.baseline is None:
+            loss = self.framework(first, second)
+        else:
+            loss = self.baseline(self.framework, first, second, generator, common_generator(self, self.seed))
         self.log("loss", loss, prog_bar=True, batch_size=len(first))
         return loss
 
@@ -176,10 +182,14 @@ class SiamesePretraining(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Refuse to go on with another network, other images, or in another way."""
         check_resume_config(self.trainer.ckpt_path, checkpoint.get("resume", {}), self._common())
+        for name in list(checkpoint["state_dict"]):  # older checkpoints have the baseline inside the framework
+            for old in ("framework.baseline.", "framework.rival."):
+                if name.startswith(old):
+                    checkpoint["state_dict"]["baseline." + name.removeprefix(old)] = checkpoint["state_dict"].pop(name)
 
     def pretraining(self) -> dict[str, Any]:
         """How the encoder was pretrained up to now; it goes with the encoder wherever that goes."""
-        data, baseline = self.trainer.datamodule, self._baseline[0]
+        data, baseline = self.trainer.datamodule, self.baseline
         return {
             "framework": FRAMEWORKS[self.framework_name],
             "augmentation": asdict(data.augmentation),

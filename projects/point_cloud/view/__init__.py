@@ -1,1 +1,1 @@
-"""Shapes beside their quantized versions: a picture (``figure``), a page (``page``) or a window (``window``)."""
+"""Shapes beside their quantized versions: pictures (``figure``), HTML pages (``page``), windows (``render``)."""

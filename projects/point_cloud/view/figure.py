@@ -1,4 +1,4 @@
-"""Pictures in the manner of the paper's figure 2: a row for every shape, the original and then quantized draws."""
+"""Pictures like figure 2 of the paper: a row per shape with the original and quantized samples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pcrq.files import atomic_write
-from pcrq.stores.shape_store import Shape
+from pcrq.stores import Shape
 from projects.point_cloud.view.cloud import Cloud, ball_radius, original, quantized
 from projects.point_cloud.view.render import render
 
@@ -25,14 +25,14 @@ def figure_quantized(
     seed: int = 0,
     title: str = "",
 ) -> None:
-    """Picture shapes beside quantized draws: a row for every shape; its original, then one draw for each of ``bins``.
+    """Draw shapes beside quantized samples: a row per shape with the original and one sample per entry of ``bins``.
 
     Args:
-        shapes: what to draw, at least one.
-        path: the PNG file to write.
-        bins: bins of each column after the first; a number that comes again is drawn again.
-        seed: the randomness of the draws.
-        title: a line above the picture; none for "".
+        shapes: at least one.
+        path: PNG file to write.
+        bins: number of bins in each column after the first; a repeated number is sampled again.
+        seed: random seed.
+        title: line above the picture; "" for none.
 
     Raises:
         InputError: ``path`` cannot be written.
@@ -41,7 +41,7 @@ def figure_quantized(
 
 
 def quantized_rows(shapes: Sequence[Shape], *, bins: Sequence[int], seed: int = 0) -> list[list[Cloud]]:
-    """For every shape its original and one quantized draw for each of ``bins``."""
+    """Return the original and one quantized cloud per entry of ``bins``, for every shape."""
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for shape in shapes:
@@ -51,12 +51,12 @@ def quantized_rows(shapes: Sequence[Shape], *, bins: Sequence[int], seed: int = 
 
 
 def save_png(rows: Sequence[Sequence[Cloud]], path: str | Path, *, title: str = "") -> None:
-    """Draw clouds in a grid, all with one camera and one scale, each under its title and counts, into a PNG file.
+    """Draw clouds in a grid into a PNG file, all with the same camera and scale, with titles and counts.
 
     Args:
-        rows: the clouds, rows of equal length.
-        path: the file to write; 480 pixels for every cloud, and the titles.
-        title: a line above the picture; none for "".
+        rows: clouds, in rows of equal length.
+        path: file to write; every cloud has 480 pixels.
+        title: line above the picture; "" for none.
 
     Raises:
         InputError: ``path`` cannot be written.

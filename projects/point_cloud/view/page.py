@@ -1,7 +1,7 @@
-"""One self-contained page: a shape beside its quantized version, computed in the browser while one looks.
+"""A self-contained HTML page that shows shapes beside their quantized versions, computed in the browser.
 
-The page needs no network and no WebGL. Layout, style and script are in ``page.html``; this module
-fills in the shapes.
+The page needs neither a network nor WebGL. Layout, style and script are in ``page.html``; this module inserts the
+shapes.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from pcrq.files import write_text
-from pcrq.stores.shape_store import Shape
-from projects.point_cloud.view.cloud import ball_radius
-from projects.point_cloud.view.colour import PART_COLOURS
+from pcrq.stores import Shape
+from projects.point_cloud.view.cloud import PART_COLOURS, ball_radius
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -31,17 +30,17 @@ def save_html(
     seed: int = 0,
     parts: Sequence[str] = (),
 ) -> None:
-    """Write a page that shows shapes beside their quantized versions, for any number of bins and any draw.
+    """Write a page that shows shapes beside their quantized versions, for any number of bins and any seed.
 
-    A point takes 9 bytes in the page, 12 in base64: coordinates as 16-bit cells of the octree of depth 16, so that
-    counts of leaves are exact, and normals (or part labels) as bytes.
+    A point takes 9 bytes, 12 in base64: coordinates are 16-bit cells of the octree of depth 16, so that numbers of
+    leaves are exact; normals (or part labels) are bytes.
 
     Args:
-        shapes: what the page can show, at least one, in the order of its menu; coordinates in [-1, 1].
-        path: the HTML file to write.
+        shapes: at least one, in the order of the menu; coordinates in [-1, 1].
+        path: HTML file to write.
         title: heading of the page.
-        bins: offered as buttons. The slider starts at 30, the paper's number, if it is among them, else at the first.
-        seed: the first draw, in [0, 2³²).
+        bins: numbers of the buttons. The slider starts at 30, as in the paper, if it is among them, else at the first.
+        seed: first random seed, in [0, 2³²).
         parts: names of the parts, for the legend of shapes with labels.
 
     Raises:
@@ -57,7 +56,7 @@ def save_html(
     }
     page = _TEMPLATE.read_text(encoding="utf-8")
     page = page.replace("@TITLE@", html.escape(title))
-    # A name with "</script>" in it must not end the script.
+    # A name that contains "</script>" must not end the script.
     page = page.replace("@DATA@", json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
     write_text(path, page)
 

@@ -542,7 +542,7 @@ def test_download_fetches_what_is_not_there_yet(published, tmp_path, monkeypatch
     assert prep("modelnet40", tmp_path / "folder", tmp_path / "m.h5", "--download") == 2
     assert "must end in .zip" in capsys.readouterr().err
     assert prep("modelnet40", tmp_path / "other.zip", tmp_path / "m.h5") == 2
-    assert "--download fetches ModelNet40" in capsys.readouterr().err
+    assert "add --download to get ModelNet40" in capsys.readouterr().err
 
 
 def test_a_failed_download_says_where_else_to_look(tmp_path, monkeypatch, capsys):

@@ -40,7 +40,7 @@ from data_prep.sound_layouts import (
 from pcrq.errors import InputError
 from pcrq.stores.sound_store import SoundStore
 from projects.cli import main
-from projects.report.table9 import TABLE_9
+from projects.report.tables import TABLES
 
 COMMANDS = {
     "nsynth": collect_nsynth,
@@ -223,7 +223,7 @@ def test_voxforge_with_the_published_list_is_the_task_of_the_paper(published, tm
         assert clips[f"{recording}/wav/{file}"] == (language, "valid" if split == "val" else split)
         assert store.classes[category] == language
     assert prep("voxforge", published / "voxforge", tmp_path / "s.h5") == 2  # another task under that name
-    assert "VF" in TABLE_9.columns and "VF by speaker" not in TABLE_9.columns
+    assert "VF" in TABLES["9"].columns and "VF by speaker" not in TABLES["9"].columns
 
 
 def test_clips_in_no_list_are_left_out_and_listed_ones_must_be_there(copy, tmp_path, caplog):
@@ -649,7 +649,7 @@ def test_an_interrupted_run_does_not_decompress_again(published, tmp_path, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("projects.cli.prep_options.run_recipe", interrupted)
+        patched.setattr("projects.cli.prep.run_recipe", interrupted)
         assert prep("nsynth", packed, tmp_path / "s.h5") != 0
     kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "s.h5.unpacked").iterdir()}
     assert len(kept) == 3
@@ -721,7 +721,7 @@ def test_download_fetches_the_archives_that_the_classes_need(published, tmp_path
     assert prep("speech-commands", source, tmp_path / "b.h5", "--download", "--classes", "12") == 0
     assert asked[1:] == [("speech_commands_test_set_v0.02.tar.gz", 64)]
     assert prep("speech-commands", tmp_path / "x.tar.gz", tmp_path / "c.h5", "--download") == 2
-    assert "fetches archives into a folder" in capsys.readouterr().err
+    assert "writes archives into a folder" in capsys.readouterr().err
 
 
 def test_the_name_of_the_store_is_checked_before_anything_is_decompressed(tmp_path, capsys):

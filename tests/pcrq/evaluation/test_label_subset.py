@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pcrq import InputError
-from pcrq.evaluation.subsets import label_subset
+from pcrq.evaluation import label_subset
 
 # Training shapes of the 40 classes of ModelNet40, airplane to xbox, as its authors publish them.
 MODELNET40 = [

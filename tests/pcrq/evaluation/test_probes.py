@@ -5,12 +5,11 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from octree.embedding import embed
 from octree.midnet import MIDNet, MIDNetConfig
+from octree.pretrained import embed
 from pcrq import InputError
-from pcrq.evaluation.knn import knn_accuracy
-from pcrq.evaluation.linear_probe import LabelledFeatures, logistic_probe, sgd_probe
-from pcrq.stores.shape_store import ShapeStore
+from pcrq.evaluation import LabelledFeatures, knn_accuracy, logistic_probe, nearest_neighbors, sgd_probe
+from pcrq.stores import ShapeStore
 
 
 def clusters(shapes=120, spread=0.6, seed=0):
@@ -50,6 +49,19 @@ def test_knn_does_not_depend_on_how_many_are_asked_at_once(monkeypatch):
     whole = knn_accuracy(features, category)
     monkeypatch.setattr(knn, "_QUERIES", 7)
     assert knn_accuracy(features, category) == whole
+
+
+def test_neighbors_are_ranked_as_by_sorting_all_distances():
+    queries = torch.from_numpy(clusters(shapes=30, spread=1.5).features)
+    gallery = torch.from_numpy(clusters(shapes=60, spread=1.5, seed=1).features)
+    unit = [x.numpy() / np.linalg.norm(x.numpy(), axis=1, keepdims=True) for x in (queries, gallery)]
+    expected = np.argsort(((unit[0][:, None] - unit[1]) ** 2).sum(axis=2), axis=1)
+    cosine, rows = nearest_neighbors(queries, gallery, 4)
+    assert np.array_equal(rows.numpy(), expected[:, :4])
+    np.testing.assert_allclose(cosine.numpy(), np.take_along_axis(unit[0] @ unit[1].T, expected[:, :4], 1), atol=1e-6)
+    excluded = nearest_neighbors(queries, gallery, 3, exclude=rows[:, 0])[1]
+    assert np.array_equal(excluded.numpy(), expected[:, 1:4])
+    assert nearest_neighbors(queries, gallery[:2], 5)[1].shape == (30, 2)
 
 
 def test_both_linear_probes_separate_what_is_separable():

@@ -6,9 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pcrq.ssl.byol import BYOL
-from pcrq.ssl.moco_v3 import MoCoV3
-from pcrq.ssl.siamese import SiameseFramework
+from pcrq.ssl import BYOL, MoCoV3, SiameseFramework
 
 BATCH, FEATURES = 8, 12
 

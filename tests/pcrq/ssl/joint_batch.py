@@ -11,14 +11,26 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pcrq.ssl.byol import BYOL
-from pcrq.ssl.gather import first_row, gather
+from pcrq.ssl import BYOL, MSF, SSQL, MoCoV3, gather
+from pcrq.ssl.distributed import first_row
 from pcrq.ssl.mixing import virtual_labels
-from pcrq.ssl.moco_v3 import MoCoV3
-from pcrq.ssl.msf import MSF
-from pcrq.ssl.ssql import SSQL
 
 BATCH = 8
+
+
+class Method(nn.Module):
+    """What a trainer hands to DistributedDataParallel."""
+
+    def __init__(self, framework: nn.Module, baseline: nn.Module | None):
+        super().__init__()
+        self.framework, self.baseline = framework, baseline
+        if baseline is not None:
+            self._ddp_params_and_buffers_to_ignore = [f"baseline.{name}" for name, _ in baseline.named_buffers()]
+
+    def forward(self, first: torch.Tensor, second: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        if self.baseline is None:
+            return self.framework(first, second)
+        return self.baseline(self.framework, first, second, generator)
 
 
 def measure(rank: int, processes: int) -> dict:
@@ -36,8 +48,9 @@ def measure(rank: int, processes: int) -> dict:
         torch.manual_seed(0)
         options = {"temperature": 0.3} if kind is MoCoV3 else {}
         encoder = nn.Sequential(nn.Linear(5, 7), nn.ReLU())
-        framework = kind(encoder, 7, hidden=16, out=6, baseline=baseline, **options).eval()
-        module = DistributedDataParallel(framework) if processes > 1 else framework
+        framework = kind(encoder, 7, hidden=16, out=6, **options).eval()
+        method = Method(framework, baseline)
+        module = DistributedDataParallel(method) if processes > 1 else method
         loss = module(first, second, torch.Generator().manual_seed(0))
         loss.backward()
         found[f"{name} loss"] = mean_over_processes(loss, processes)
@@ -47,7 +60,7 @@ def measure(rank: int, processes: int) -> dict:
         if name == "msf":
             found |= {"memory": baseline.memory.clone(), "oldest": baseline.oldest.clone()}
             baseline.memory[-1] = rank  # the last to be forgotten
-            module(first, second)
+            module(first, second, None)
             found["own memory"] = baseline.memory[-1]
     return found
 

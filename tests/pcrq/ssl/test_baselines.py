@@ -1,18 +1,12 @@
 """What holds for every baseline in every framework it fits."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from jsonargparse import ArgumentParser
+from torch import nn
 
 from pcrq.errors import InputError
-from pcrq.ssl.byol import BYOL
-from pcrq.ssl.mixing import DACL, IMix
-from pcrq.ssl.moco_v3 import MoCoV3
-from pcrq.ssl.msf import MSF
-from pcrq.ssl.siamese import SiameseFramework
-from pcrq.ssl.ssql import SSQL
+from pcrq.ssl import BYOL, DACL, MSF, SSQL, Baseline, IMix, MoCoV3, SiameseFramework
 
 
 def small_msf() -> MSF:
@@ -22,51 +16,62 @@ def small_msf() -> MSF:
 METHODS = [*((kind, baseline) for kind in (MoCoV3, BYOL) for baseline in (DACL, IMix, SSQL)), (BYOL, small_msf)]
 
 
+class Method(nn.Module):
+    """A framework and a baseline, as a trainer combines them."""
+
+    def __init__(self, framework: SiameseFramework, baseline: nn.Module):
+        super().__init__()
+        self.framework, self.baseline = framework, baseline
+
+    def forward(self, first, second, generator):
+        return self.baseline(self.framework, first, second, generator)
+
+
 @pytest.fixture(params=METHODS, ids=[f"{kind.__name__}-{baseline.__name__}" for kind, baseline in METHODS])
-def framework(request, make_framework) -> SiameseFramework:
+def method(request, make_framework) -> Method:
     kind, baseline = request.param
-    return make_framework(kind, baseline=baseline())
+    return Method(make_framework(kind), baseline())
 
 
-def test_the_loss_trains_the_online_network_and_nothing_else(framework, views):
-    loss = framework(*views, torch.Generator().manual_seed(0))
+def test_the_loss_trains_the_online_network_and_nothing_else(method, views):
+    loss = method(*views, torch.Generator().manual_seed(0))
     assert loss.shape == () and loss.dtype == torch.float32 and loss.isfinite()
     loss.backward()
-    for name, parameter in framework.named_parameters():
+    for name, parameter in method.framework.named_parameters():
         assert (parameter.grad is None) == name.startswith("target_"), name
-    assert framework.encoder[0].weight.grad.abs().sum() > 0
+    assert method.framework.encoder[0].weight.grad.abs().sum() > 0
 
 
-def test_the_generator_decides(framework, views):
-    state = {name: tensor.clone() for name, tensor in framework.state_dict().items()}
+def test_the_generator_decides(method, views):
+    state = {name: tensor.clone() for name, tensor in method.state_dict().items()}
     losses = []
     for seed in (0, 0, 1, 2, 3):
-        framework.load_state_dict(state)
+        method.load_state_dict(state)
         torch.manual_seed(len(losses))  # the global generator must not matter
-        losses.append(framework(*views, torch.Generator().manual_seed(seed)).item())
+        losses.append(method(*views, torch.Generator().manual_seed(seed)).item())
     assert losses[0] == losses[1]
-    if not isinstance(framework.baseline, MSF):  # it draws nothing
+    if not isinstance(method.baseline, MSF):  # it draws nothing
         assert len(set(losses)) > 2
 
 
-def test_it_runs_under_autocast(framework, views):
-    state = {name: tensor.clone() for name, tensor in framework.state_dict().items()}
-    full = framework(*views, torch.Generator().manual_seed(0)).item()
-    framework.load_state_dict(state)
+def test_it_runs_under_autocast(method, views):
+    state = {name: tensor.clone() for name, tensor in method.state_dict().items()}
+    full = method(*views, torch.Generator().manual_seed(0)).item()
+    method.load_state_dict(state)
     with torch.autocast("cpu", torch.bfloat16):
-        loss = framework(*views, torch.Generator().manual_seed(0))
+        loss = method(*views, torch.Generator().manual_seed(0))
     loss.backward()
     assert loss.dtype == torch.float32 and loss.item() == pytest.approx(full, abs=0.1)
-    assert all(p.grad.isfinite().all() for p in framework.parameters() if p.requires_grad)
+    assert all(p.grad.isfinite().all() for p in method.parameters() if p.requires_grad)
 
 
-def test_it_learns_to_tell_eight_samples(framework, views):
+def test_it_learns_to_tell_eight_samples(method, views):
     """Twenty steps of plain gradient descent lower the loss of a fixed draw."""
-    optimizer = torch.optim.SGD([p for p in framework.parameters() if p.requires_grad], lr=0.05, momentum=0.9)
+    optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.05, momentum=0.9)
     losses = []
     for _ in range(20):
-        framework.update_target(0.99)
-        loss = framework(*views, torch.Generator().manual_seed(0))
+        method.framework.update_target(0.99)
+        loss = method(*views, torch.Generator().manual_seed(0))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -74,21 +79,15 @@ def test_it_learns_to_tell_eight_samples(framework, views):
     assert losses[-1] < losses[0] - 0.1
 
 
-def test_a_framework_and_its_baseline_are_one_configuration():
+def test_a_framework_and_a_baseline_can_be_configured():
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(SiameseFramework, "framework", skip={"encoder", "features", "projector", "predictor"})
-    baseline = {"class_path": "pcrq.ssl.ssql.SSQL", "init_args": {"weight_bits": [3, 5]}}
-    options = {"hidden": 8, "out": 4, "temperature": 0.2, "baseline": baseline}
-    framework = {"class_path": "pcrq.ssl.moco_v3.MoCoV3", "init_args": options}
-    values = parser.parse_object({"framework": framework})
-    assert values.framework.init_args.baseline.init_args.weight_bits == (3, 5)
-
-
-def test_the_example_of_the_readme_runs():
-    text = (Path(__file__).parents[3] / "pcrq/ssl/README.md").read_text(encoding="utf-8")
-    names: dict = {}
-    exec(compile(text.split("```python\n")[1].split("```")[0], "README.md", "exec"), names)
-    assert names["loss"].isfinite()
+    parser.add_subclass_arguments(Baseline, "baseline")
+    baseline = {"class_path": "pcrq.ssl.SSQL", "init_args": {"weight_bits": [3, 5]}}
+    framework = {"class_path": "pcrq.ssl.MoCoV3", "init_args": {"hidden": 8, "out": 4, "temperature": 0.2}}
+    values = parser.parse_object({"framework": framework, "baseline": baseline})
+    assert values.framework.init_args.temperature == 0.2
+    assert values.baseline.init_args.weight_bits == (3, 5)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from pcrq.errors import InputError
-from pcrq.ssl.byol import BYOL
-from pcrq.ssl.moco_v3 import MoCoV3
+from pcrq.ssl import BYOL, MoCoV3
 
 
 def unit(rows: torch.Tensor) -> np.ndarray:

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from lightly.models.utils import update_momentum  # what SiameseFramework.update_target calls
 from torch import nn
 
-from pcrq.ssl.siamese import cosine_momentum, follow
+from pcrq.ssl import cosine_momentum
 
 
 def test_the_momentum_rises_from_its_start_to_one_along_a_cosine():
@@ -22,7 +23,7 @@ def test_the_distance_to_a_network_that_rests_shrinks_by_the_momentum_each_time(
     online, target = nn.Linear(4, 3), nn.Linear(4, 3)
     distance = {name: tensor - online.get_parameter(name) for name, tensor in target.named_parameters()}
     for _ in range(10):
-        follow(online, target, 0.8)
+        update_momentum(online, target, 0.8)
     for name, tensor in target.named_parameters():
         torch.testing.assert_close(tensor, online.get_parameter(name) + 0.8**10 * distance[name])
 
@@ -30,14 +31,14 @@ def test_the_distance_to_a_network_that_rests_shrinks_by_the_momentum_each_time(
 def test_momentum_one_leaves_the_target_alone_and_zero_copies():
     online, target = nn.Linear(4, 3), nn.Linear(4, 3)
     before = target.weight.clone()
-    follow(online, target, 1.0)
+    update_momentum(online, target, 1.0)
     assert torch.equal(target.weight, before)
-    follow(online, target, 0.0)
+    update_momentum(online, target, 0.0)
     assert torch.equal(target.weight, online.weight)
 
 
 def test_buffers_are_the_targets_own():
     online, target = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
     online(torch.randn(8, 3) + 5)
-    follow(online, target, 0.0)
+    update_momentum(online, target, 0.0)
     assert torch.equal(target.running_mean, torch.zeros(3)) and target.num_batches_tracked == 0

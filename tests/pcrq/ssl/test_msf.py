@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from pcrq.errors import InputError
-from pcrq.ssl.byol import BYOL
-from pcrq.ssl.msf import MSF
+from pcrq.ssl import BYOL, MSF
 
 
 def unit(*size: int, seed: int = 0) -> torch.Tensor:
@@ -18,7 +17,7 @@ def unit(*size: int, seed: int = 0) -> torch.Tensor:
 
 def test_the_loss_is_the_mean_squared_distance_to_the_nearest_memories(make_framework, views):
     baseline = MSF(out=6, memory=32, neighbours=4)
-    framework = make_framework(BYOL, baseline=baseline)
+    framework = make_framework(BYOL)
     query = F.normalize(framework.predict(views[0]), dim=1).detach().double().numpy()
     target = F.normalize(framework.target(views[1]), dim=1).double().numpy()
     memory = np.concatenate([target, baseline.memory[8:].double().numpy()])  # the eight oldest have made room
@@ -27,13 +26,13 @@ def test_the_loss_is_the_mean_squared_distance_to_the_nearest_memories(make_fram
         distance_to_target = ((memory - target[row]) ** 2).sum(axis=1)
         for neighbour in np.argsort(distance_to_target)[:4]:
             total += ((query[row] - memory[neighbour]) ** 2).sum() / 4
-    assert framework(*views).item() == pytest.approx(total / 8, rel=1e-5)
+    assert baseline(framework, *views).item() == pytest.approx(total / 8, rel=1e-5)
 
 
 def test_the_nearest_neighbour_is_the_target_itself_so_that_one_neighbour_makes_byol(make_framework, views):
     baseline = MSF(out=6, memory=32, neighbours=1)
-    framework = make_framework(BYOL, baseline=baseline)
-    loss = framework(*views)
+    framework = make_framework(BYOL)
+    loss = baseline(framework, *views)
     target = framework.target(views[1])
     torch.testing.assert_close(baseline.nearest(F.normalize(target, dim=1))[:, 0], F.normalize(target, dim=1))
     torch.testing.assert_close(loss, framework.match(framework.predict(views[0]), target))
@@ -68,40 +67,40 @@ def test_a_feature_that_is_not_finite_is_not_remembered():
 
 
 def test_the_memory_is_part_of_a_checkpoint(make_framework, views):
-    framework, buffer = make_framework(BYOL, baseline=MSF(out=6, memory=32)), io.BytesIO()
-    framework(*views)
-    torch.save(framework.state_dict(), buffer)
+    framework, baseline, buffer = make_framework(BYOL), MSF(out=6, memory=32), io.BytesIO()
+    baseline(framework, *views)
+    torch.save(baseline.state_dict(), buffer)
     buffer.seek(0)
-    other = make_framework(BYOL, baseline=MSF(out=6, memory=32))
+    other = MSF(out=6, memory=32)
     other.load_state_dict(torch.load(buffer, weights_only=True))
-    assert other.baseline.oldest == 8
-    assert torch.equal(other(*views), framework(*views))
+    assert other.oldest == 8
+    assert torch.equal(other(framework, *views), baseline(framework, *views))
 
 
-def test_the_memory_goes_where_the_network_goes_although_it_is_no_buffer(make_framework):
-    framework = make_framework(BYOL, baseline=MSF(out=6, memory=32))
-    assert not list(framework.baseline.buffers())
-    framework.to(torch.float64)
-    assert framework.baseline.memory.dtype == torch.float64 and framework.baseline.oldest.dtype == torch.int64
-    framework.to("meta")
-    assert framework.baseline.memory.is_meta and framework.baseline.oldest.is_meta
+def test_the_memory_goes_where_the_network_goes():
+    baseline = MSF(out=6, memory=32)
+    assert [name for name, _ in baseline.named_buffers()] == ["memory", "oldest"]
+    baseline.to(torch.float64)
+    assert baseline.memory.dtype == torch.float64 and baseline.oldest.dtype == torch.int64
+    baseline.to("meta")
+    assert baseline.memory.is_meta and baseline.oldest.is_meta
 
 
-def test_a_memory_of_another_size_or_none_is_not_loaded(make_framework):
-    framework = make_framework(BYOL, baseline=MSF(out=6, memory=32))
-    before, state = framework.baseline.memory.clone(), framework.state_dict()
-    with pytest.raises(RuntimeError, match=r"size mismatch for baseline\.memory"):
-        framework.load_state_dict({**state, "baseline.memory": torch.zeros(16, 6)})
-    del state["baseline.memory"]
-    with pytest.raises(RuntimeError, match=r"(?s)Missing key.*baseline\.memory"):
-        framework.load_state_dict(state)
-    assert torch.equal(framework.baseline.memory, before) and not list(framework.baseline.buffers())
+def test_a_memory_of_another_size_or_none_is_not_loaded():
+    baseline = MSF(out=6, memory=32)
+    before, state = baseline.memory.clone(), baseline.state_dict()
+    with pytest.raises(RuntimeError, match=r"size mismatch for memory"):
+        baseline.load_state_dict({**state, "memory": torch.zeros(16, 6)})
+    del state["memory"]
+    with pytest.raises(RuntimeError, match=r"(?s)Missing key.*memory"):
+        baseline.load_state_dict(state)
+    assert torch.equal(baseline.memory, before)
 
 
 def test_what_does_not_fit_is_named(make_framework, views):
     with pytest.raises(InputError, match="extends BYOL, not MoCoV3"):
-        make_framework(baseline=MSF(out=6, memory=32))(*views)
-    with pytest.raises(InputError, match="remembers 5 numbers a feature, the framework has 6; set out"):
-        make_framework(BYOL, baseline=MSF(out=5, memory=32))(*views)
-    with pytest.raises(InputError, match="remembers 7 features, a batch has 8; raise memory"):
-        make_framework(BYOL, baseline=MSF(out=6, memory=7))(*views)
+        MSF(out=6, memory=32)(make_framework(), *views)
+    with pytest.raises(InputError, match="MSF out 5: the framework's projections have size 6; set out"):
+        MSF(out=5, memory=32)(make_framework(BYOL), *views)
+    with pytest.raises(InputError, match="MSF memory 7: smaller than the joint batch of 8; raise memory"):
+        MSF(out=6, memory=7)(make_framework(BYOL), *views)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pcrq.errors import InputError
-from pcrq.ssl.optimizer import LARS, scaled_learning_rate, warmup_cosine
+from pcrq.ssl import LARS, scaled_learning_rate, warmup_cosine
 
 
 def test_steps_are_those_of_the_definition():

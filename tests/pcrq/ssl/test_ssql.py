@@ -8,9 +8,8 @@ from torch import nn
 from torchvision.models import resnet18
 
 from pcrq.errors import InputError
-from pcrq.ssl import ssql
-from pcrq.ssl.moco_v3 import MoCoV3
-from pcrq.ssl.ssql import SSQL, RoundedNetwork
+from pcrq.ssl import SSQL, MoCoV3, ssql
+from pcrq.ssl.ssql import RoundedNetwork
 from projects.image.pretrain.module import SiamesePretraining
 
 
@@ -21,8 +20,8 @@ def normal(*size: int) -> torch.Tensor:
 def test_with_many_bits_it_is_the_plain_loss_and_gradient(make_framework, views, kind):
     results = []
     for baseline in (None, SSQL(weight_bits=(24, 24), activation_bits=(16, 16))):
-        framework = make_framework(kind, baseline=baseline)
-        loss = framework(*views)
+        framework = make_framework(kind)
+        loss = framework(*views) if baseline is None else baseline(framework, *views)
         loss.backward()
         results.append((loss, framework.encoder[0].weight.grad, framework.projector.layers[0].weight.grad))
     for plain, rounded in zip(*results, strict=True):
@@ -30,7 +29,7 @@ def test_with_many_bits_it_is_the_plain_loss_and_gradient(make_framework, views,
 
 
 def test_it_is_the_mean_of_the_rounded_and_the_plain_loss(make_framework, views, kind, monkeypatch):
-    framework = make_framework(kind, baseline=SSQL(weight_bits=(2, 2), activation_bits=(4, 4)))
+    framework, baseline = make_framework(kind), SSQL(weight_bits=(2, 2), activation_bits=(4, 4))
     rounded = []
 
     class Kept(RoundedNetwork):
@@ -39,7 +38,7 @@ def test_it_is_the_mean_of_the_rounded_and_the_plain_loss(make_framework, views,
             return rounded[-1]
 
     monkeypatch.setattr(ssql, "RoundedNetwork", Kept)
-    loss = framework(*views)
+    loss = baseline(framework, *views)
     plain = make_framework(kind)(*views)
     auxiliary = framework.both_directions(rounded, [framework.target(view) for view in views])
     torch.testing.assert_close(loss, (plain + auxiliary) / 2)
@@ -47,7 +46,7 @@ def test_it_is_the_mean_of_the_rounded_and_the_plain_loss(make_framework, views,
 
 
 def test_bit_widths_are_drawn_for_every_step_from_the_whole_ranges(make_framework, views, monkeypatch):
-    framework, drawn = make_framework(baseline=SSQL()), []
+    framework, drawn = make_framework(), []
 
     class Noted(RoundedNetwork):
         def __init__(self, framework, ranges, weight_bits, activation_bits):
@@ -57,7 +56,7 @@ def test_bit_widths_are_drawn_for_every_step_from_the_whole_ranges(make_framewor
     monkeypatch.setattr(ssql, "RoundedNetwork", Noted)
     generator = torch.Generator().manual_seed(0)
     for _ in range(60):
-        framework(views[0][:2], views[1][:2], generator)
+        SSQL()(framework, views[0][:2], views[1][:2], generator)
     weight_bits, activation_bits = (set(bits) for bits in zip(*drawn, strict=True))
     assert weight_bits == set(range(2, 9)) and activation_bits == set(range(4, 9))
 
@@ -77,8 +76,8 @@ def test_all_processes_round_to_the_same_bit_widths(make_framework, views, monke
 
     monkeypatch.setattr(ssql, "RoundedNetwork", Noted)
     for seed, rank in ((0, 0), (0, 1), (1, 0)):
-        module = SiamesePretraining(seed=seed)
-        module.framework, module.views, module.log = make_framework(baseline=SSQL()), both_views, lambda *_, **__: None
+        module = SiamesePretraining(seed=seed, baseline=SSQL())
+        module.framework, module.views, module.log = make_framework(), both_views, lambda *_, **__: None
         for batch in range(1, 9):
             progress = SimpleNamespace(batch_progress=SimpleNamespace(total=SimpleNamespace(ready=batch)))
             module._trainer = SimpleNamespace(global_rank=rank, fit_loop=SimpleNamespace(epoch_loop=progress))
@@ -107,14 +106,14 @@ def test_every_use_of_a_relu_in_a_resnet_has_a_range_of_its_own():
 
 
 def test_the_network_is_left_as_it_was(make_framework, views):
-    framework = make_framework(baseline=SSQL())
+    framework = make_framework()
     weights = {name: parameter.clone() for name, parameter in framework.named_parameters()}
-    framework(*views)
+    SSQL()(framework, *views)
     assert all(torch.equal(parameter, weights[name]) for name, parameter in framework.named_parameters())
     assert not any(module._forward_hooks for module in framework.modules())
 
 
 def test_an_encoder_without_activation_layers_is_refused(make_framework, views):
-    framework = make_framework(encoder=nn.Sequential(nn.Flatten(), nn.Linear(192, 12)), baseline=SSQL())
+    framework = make_framework(encoder=nn.Sequential(nn.Flatten(), nn.Linear(192, 12)))
     with pytest.raises(InputError, match="Sequential has none of the layers ReLU"):
-        framework(*views)
+        SSQL()(framework, *views)

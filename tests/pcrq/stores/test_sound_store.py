@@ -93,7 +93,7 @@ def test_a_part_reads_only_the_chunks_it_lies_in(tmp_path):
     ("index", "start", "count"), [(4, 0, 1), (-5, 0, 1), (1, 0, 18), (1, -1, 2), (1, 18, None), (1, 5, -1)]
 )
 def test_what_is_not_there_is_an_index_error(path, index, start, count):
-    with pytest.raises(IndexError, match="asked for"):
+    with pytest.raises(IndexError, match=r"no (clip|samples)"):
         SoundStore(path).samples(index, start, count)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from projects.audio.pretrain.cli import main
+from projects.audio import evaluate, pretrain
+from projects.audio.sweep import main
 from projects.cli import main as pcrq
 from projects.training.records import read_records
+from projects.training.run import find_config
 
 CONFIGS = Path(__file__).parents[3] / "projects/audio/configs"
 SMALL = ["--data.batch_size=8", "--model.dimension=16", "--model.hidden=16", "--model.out=8"]
@@ -19,11 +21,10 @@ SMALL += ["--trainer.max_epochs=1", "--knn.every_n_epochs=0"]
 @pytest.fixture
 def table(sounds, tmp_path):
     """The words of a small table; further options can follow."""
-    variants = [str(CONFIGS / f"variants/{name}.yaml") for name in ("rrc_mixup", "rrc_rq")]
     evaluation = ["--seconds=1.0", "--dimension=16", "--epochs=3"]
     return [
-        *("sweep", f"--pretrain={CONFIGS / 'tiny.yaml'}", f"--variants={json.dumps(variants)}"),
-        *(f"--evaluation={CONFIGS / 'tiny_evaluation.yaml'}", f"--tasks={json.dumps([str(sounds)])}"),
+        *("--pretrain=tiny", "--variants=[rrc_mixup, rrc_rq]", "--evaluation=tiny_evaluation"),
+        f"--tasks={json.dumps([str(sounds)])}",
         *(
             f"--options={json.dumps([*SMALL, f'--data.store={sounds}'])}",
             f"--evaluation_options={json.dumps(evaluation)}",
@@ -66,8 +67,7 @@ def test_repeats_are_recorded_under_seeds_that_no_other_encoder_has(table, tmp_p
     """Of a configuration, unless an option says otherwise; the report counts all of them."""
     configuration = tmp_path / "thrice.yaml"
     configuration.write_text((CONFIGS / "tiny_evaluation.yaml").read_text().replace("repeats: 1", "repeats: 3"))
-    variants = f"--variants={json.dumps([str(CONFIGS / 'variants/rrc_rq.yaml')])}"
-    words = [*table, variants, f"--evaluation={configuration}", "--seeds=[0,1]"]
+    words = [*table, "--variants=[rrc_rq]", f"--evaluation={configuration}", "--seeds=[0,1]"]
     assert main([*words, "--scratch=false"]) == 0
     records = [record for file in (tmp_path / "out").rglob("results.json") for record in read_records(file)]
     seeds = {(record.config["pretraining"]["seed"], record.seed) for record in records}
@@ -80,12 +80,11 @@ def test_repeats_are_recorded_under_seeds_that_no_other_encoder_has(table, tmp_p
     assert main(again) == 0
     lines = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
     chosen = [[word for word in words if word.startswith(("--repeats", "--seed="))] for words in lines]
-    assert [words for words in chosen if words] == [["--repeats=2", f"--seed={seed}"] for seed in (0, 2, 0, 2)]
+    evaluations = [["--repeats=2", f"--seed={seed}"] for seed in (0, 2)]
+    assert chosen == [["--seed=0", *evaluations[0]], ["--seed=1", *evaluations[1]], *evaluations]
 
 
 def test_an_interrupted_evaluation_is_not_taken_for_done(table, tmp_path, monkeypatch):
-    from projects.audio.linear_evaluation import evaluate
-
     original, trained = evaluate.train_classifier, []
 
     def interrupted(*arguments):
@@ -107,11 +106,13 @@ def test_an_interrupted_evaluation_is_not_taken_for_done(table, tmp_path, monkey
 def test_the_listed_commands_are_the_runs(table, tmp_path, capsys):
     assert main([*table, "--list_only=true"]) == 0
     lines = [[shlex.split(run) for run in line.split(" && ")] for line in capsys.readouterr().out.splitlines()]
-    assert [[words[3] for words in line] for line in lines] == [["fit", "evaluate"], ["fit", "evaluate"], ["evaluate"]]
+    programs = {"projects.audio.pretrain": pretrain, "projects.audio.evaluate": evaluate}
+    pretrained = ["projects.audio.pretrain", "projects.audio.evaluate"]
+    assert [[words[2] for words in line] for line in lines] == [pretrained, pretrained, pretrained[1:]]
     assert not list((tmp_path / "out").rglob("results.json"))
     for words in (words for line in lines for words in line):
-        assert words[:3] == ["python", "-m", "projects.audio.pretrain"]
-        assert main(words[3:]) == 0
+        assert words[:2] == ["python", "-m"]
+        assert programs[words[2]].main(words[3:]) == 0
     capsys.readouterr()
     assert len(recorded(tmp_path / "out")) == 3
     assert main([*table, "--list_only=true"]) == 0
@@ -125,13 +126,12 @@ def test_all_evaluations_of_an_encoder_follow_its_pretraining(table, sounds, tmp
     other.symlink_to(sounds)
     assert main([*table, f"--tasks={json.dumps([str(sounds), str(other)])}", "--list_only=true"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    kinds = [[shlex.split(run)[3] for run in line.split(" && ")] for line in lines]
-    assert kinds == [["fit", "evaluate", "evaluate"]] * 2 + [["evaluate", "evaluate"]]
+    kinds = [[shlex.split(run)[2].rpartition(".")[2] for run in line.split(" && ")] for line in lines]
+    assert kinds == [["pretrain", "evaluate", "evaluate"]] * 2 + [["evaluate", "evaluate"]]
 
 
 def test_a_pretraining_that_fails_is_named_and_the_others_are_evaluated(table, tmp_path, monkeypatch, capsys):
-    from projects.audio.pretrain.module import BYOLA
-
+    BYOLA = pretrain.BYOLA
     original = BYOLA.training_step
 
     def failing(self, batch, batch_idx):
@@ -149,20 +149,20 @@ def test_a_pretraining_that_fails_is_named_and_the_others_are_evaluated(table, t
 
 
 def test_the_small_table_runs(sounds, tmp_path, monkeypatch):
-    """The configuration as it is, with smaller networks on fewer sounds."""
-    monkeypatch.chdir(CONFIGS.parents[2])
+    """The config as it is, from any folder, with smaller networks on fewer sounds."""
+    monkeypatch.chdir(tmp_path)
     options = [f"--tasks={json.dumps([str(sounds)])}", f"--options={json.dumps([*SMALL, f'--data.store={sounds}'])}"]
     options += ["--evaluation_options=['--dimension=16']", "--seeds=[0]", "--jobs=1", f"--out={tmp_path / 'out'}"]
-    assert main(["sweep", "--config", "projects/audio/configs/tiny_table9.yaml", *options]) == 0
+    assert pcrq(["sweep", "--config", "tiny_table9", *options]) == 0
     assert [method for method, _, _ in recorded(tmp_path / "out")] == ["RRC+Mixup", "RRC+RQ", "scratch"]
 
 
 @pytest.mark.parametrize("name", ["table9", "tiny_table9"])
 def test_tables_name_configurations_that_exist_and_the_papers_methods(name):
     values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    assert [Path(path).stem for path in values["variants"]] == ["rrc_mixup", "rrc_rq"]
-    for path in (values["pretrain"], values["evaluation"], *values["variants"]):
-        assert (CONFIGS.parents[2] / path).exists()
+    assert values["sweep"] == "sounds" and values["variants"] == ["rrc_mixup", "rrc_rq"]
+    for config in (values["pretrain"], values["evaluation"], *values["variants"]):
+        assert find_config(config, CONFIGS).is_relative_to(CONFIGS)
 
 
 @pytest.mark.parametrize(
@@ -173,23 +173,25 @@ def test_tables_name_configurations_that_exist_and_the_papers_methods(name):
         (["--tasks=[]"], "tasks: name at least one file"),
         (["--tasks=[nowhere.h5]"], "nowhere.h5: no such file"),
         (["--tasks=[a/x.h5, b/x.h5]"], "two files have one name"),
-        (["--variants=[nowhere.yaml]"], "nowhere.yaml"),
-        (["--variants=[scratch.yaml]"], "rename the file"),
-        ([f"--pretrain={CONFIGS / 'tiny_evaluation.yaml'}"], "a configuration for 'evaluate', not for 'fit'"),
-        ([f"--evaluation={CONFIGS / 'tiny.yaml'}"], "a configuration for 'fit', not for 'evaluate'"),
+        (["--variants=[nowhere.yaml]"], "config nowhere.yaml: no such file or config name"),
+        (["--variants=[scratch.yaml]"], "rename the config"),
+        (["--pretrain=tiny_evaluation"], "a config of a evaluation, not of a training"),
+        (["--evaluation=tiny"], "a config of a training, not of a evaluation"),
         (["--jobs=0"], "jobs 0"),
         (["--evaluation_options=['--rounds=3']"], "--rounds=3"),
         (["--evaluation_options=['--repeats=x']"], "repeats"),
     ],
 )
-def test_bad_options_are_named_before_anything_runs(table, tmp_path, capsys, options, word):
+def test_bad_options_are_named_before_anything_runs(table, tmp_path, monkeypatch, capsys, options, word):
+    monkeypatch.chdir(tmp_path)
+    Path("scratch.yaml").write_text("model: {}")
     try:
         status = main([*table, *options])
     except SystemExit as stop:
         status = stop.code
     assert status == 2
     error = capsys.readouterr().err.splitlines()
-    assert error[-1].startswith("pretrain: error: ") and word in error[-1]
+    assert error[-1].startswith("pcrq sweep sounds: error: ") and word in error[-1]
     assert not list((tmp_path / "out").rglob("results.json"))
 
 

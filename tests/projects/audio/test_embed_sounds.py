@@ -10,10 +10,9 @@ import torch
 
 from pcrq.stores.sound_store import SoundStore, SoundStoreWriter
 from projects.audio.embedding import embed_sounds
-from projects.audio.encoder_checkpoint import KEY, describe
-from projects.audio.normalization import LogMelStatistics
-from projects.audio.ntt import AudioNTT2020
-from projects.audio.store_waveforms import Clips, waveform_statistics
+from projects.audio.encoder import KEY, AudioNTT2020, describe
+from projects.audio.log_mel import LogMelStatistics
+from projects.audio.waveforms import Clips, waveform_statistics
 from projects.cli import main
 
 STATISTICS = LogMelStatistics(-6.0, 4.0)
@@ -47,7 +46,7 @@ def test_a_store_is_embedded_whole_with_ids_categories_and_splits(sounds, encode
     assert found["category"].tolist() == ["low", "high"] * 12
     about = json.loads(str(found["about"]))
     assert (about["log-mel mean"], about["pretraining"]["epochs"], about["store"]) == (-6.0, 3, store.digest)
-    assert "24 sounds, 16 numbers each" in capsys.readouterr().out
+    assert "24 sounds, 16 features each" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def test_an_interrupted_run_leaves_what_it_prepared(recordings, checkpoint, tmp_
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("projects.cli.embed_sounds.embed_sounds", interrupt)
+        patch.setattr("projects.audio.embedding.embed_sounds", interrupt)
         assert run(recordings, checkpoint, tmp_path / "f.npz", "--jobs", "1") == 130
     assert (tmp_path / ".f.npz.sounds.h5").exists() and not (tmp_path / "f.npz").exists()
     assert run(recordings, checkpoint, tmp_path / "f.npz", "--jobs", "1") == 0
@@ -105,12 +104,12 @@ def test_published_weights_are_used_with_the_statistics_of_the_sounds(sounds, en
     [
         ("SOUNDS", ["--up", "z"], "--up z: for shapes"),
         ("SOUNDS", ["--neighbours", "n.png"], "--neighbours n.png: for shapes"),
-        ("SOUNDS", ["--labels", "l.csv"], "a store has its categories already"),
+        ("SOUNDS", ["--labels", "l.csv"], "a store has categories and axes already"),
         ("nowhere", [], "nowhere: no such file"),
         ("nowhere.wav", [], "nowhere.wav: no such file"),
         ("nowhere.h5", [], "nowhere.h5: no such file"),
         ("SHAPES", [], "a shape store, but not a sound store"),
-        ("EMPTY", [], "the store holds no sounds"),
+        ("EMPTY", [], "the store contains no sounds"),
         ("TEXT.wav", [], "f.npz.refused.csv, the first is: TEXT.wav"),
         ("TEXT.wav", ["--labels", "l.csv"], "leave it out for a single file"),
     ],

@@ -9,9 +9,15 @@ import pytest
 import torch
 
 from pcrq.errors import InputError
-from projects.audio.log_mel import SEGMENT_SAMPLES, LogMel, frame_count
-from projects.audio.normalization import LogMelStatistics, PreNormalize, log_mel_statistics, normalize_batch
-from projects.audio.segment import between_zeros
+from projects.audio.log_mel import (
+    SEGMENT_SAMPLES,
+    LogMel,
+    LogMelStatistics,
+    frame_count,
+    log_mel_statistics,
+    normalize_batch,
+)
+from projects.audio.waveforms import pad_centered
 
 SECONDS = np.arange(16_000) / 16_000
 NOISE = np.random.default_rng(0).normal(size=16_000)
@@ -106,7 +112,7 @@ def test_it_is_no_part_of_a_checkpoint(log_mel):
 
 
 def test_importing_it_does_not_load_librosa():
-    code = "import sys, projects.audio.log_mel, projects.audio.views; sys.exit('librosa' in sys.modules)"
+    code = "import sys, projects.audio.log_mel, projects.audio.augmentation; sys.exit('librosa' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -121,15 +127,15 @@ def test_a_gpu_gives_the_same(log_mel):
 # --- padding ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_short_waveform_is_centred_between_zeros():
-    assert between_zeros(torch.ones(3), 8).tolist() == [0, 0, 1, 1, 1, 0, 0, 0]
-    assert between_zeros(torch.ones(2, 4), 8).tolist() == [[0, 0, 1, 1, 1, 1, 0, 0]] * 2
-    assert between_zeros(torch.ones(0), 2).tolist() == [0, 0]
+def test_a_short_waveform_is_centred_pad_centered():
+    assert pad_centered(torch.ones(3), 8).tolist() == [0, 0, 1, 1, 1, 0, 0, 0]
+    assert pad_centered(torch.ones(2, 4), 8).tolist() == [[0, 0, 1, 1, 1, 1, 0, 0]] * 2
+    assert pad_centered(torch.ones(0), 2).tolist() == [0, 0]
 
 
 def test_a_waveform_of_the_right_length_is_itself():
     waveform = torch.randn(SEGMENT_SAMPLES)
-    assert torch.equal(between_zeros(waveform, SEGMENT_SAMPLES), waveform)
+    assert torch.equal(pad_centered(waveform, SEGMENT_SAMPLES), waveform)
 
 
 # --- normalisation ----------------------------------------------------------------------------------------------------
@@ -154,8 +160,8 @@ def test_statistics_of_many_batches_far_from_zero():
 @pytest.mark.parametrize(
     ("batches", "message"),
     [
-        ([], "no sounds to measure"),
-        ([torch.zeros(0, 1, 64, 96)], "no sounds to measure"),
+        ([], "the dataset is empty"),
+        ([torch.zeros(0, 1, 64, 96)], "the dataset is empty"),
         ([torch.full((2, 8), -15.9)], "all silent"),
         ([torch.tensor([1.0, float("nan")])], "not finite"),
     ],
@@ -167,10 +173,10 @@ def test_statistics_of_nothing(batches, message):
 
 def test_normalising_by_a_data_set_centres_it():
     values = torch.randn(20, 1, 8, 12, generator=generator()) * 3 - 7
-    normalised = PreNormalize(log_mel_statistics([values]))(values)
+    normalised = log_mel_statistics([values]).normalize(values)
     assert float(normalised.mean()) == pytest.approx(0, abs=1e-5)
     assert float(normalised.std(correction=0)) == pytest.approx(1, abs=1e-5)
-    assert torch.equal(PreNormalize(LogMelStatistics(2, 4))(torch.tensor([10.0])), torch.tensor([2.0]))
+    assert torch.equal(LogMelStatistics(2, 4).normalize(torch.tensor([10.0])), torch.tensor([2.0]))
 
 
 def test_normalising_a_batch_is_one_mean_and_one_deviation():

@@ -14,18 +14,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pcrq.errors import InputError
+from pcrq.evaluation import linear_accuracy
 from pcrq.stores.sound_store import SoundStore
+from projects.audio import evaluate as evaluation
 from projects.audio.embedding import embed_sounds
-from projects.audio.encoder_checkpoint import KEY, describe
-from projects.audio.linear_evaluation import classifier
-from projects.audio.linear_evaluation import evaluate as evaluation
-from projects.audio.linear_evaluation.classifier import standardise_, train_classifier
-from projects.audio.linear_evaluation.partition import held_out, partitions
-from projects.audio.log_mel import LogMel
-from projects.audio.normalization import LogMelStatistics
-from projects.audio.ntt import AudioNTT2020
-from projects.audio.pretrain.cli import main
-from projects.audio.store_waveforms import Clips, waveform_statistics
+from projects.audio.encoder import KEY, AudioNTT2020, describe
+from projects.audio.evaluate import held_out, main, partitions, standardize_, train_classifier
+from projects.audio.log_mel import LogMel, LogMelStatistics
+from projects.audio.waveforms import Clips, waveform_statistics
 from projects.training.records import read_records
 
 STATISTICS = LogMelStatistics(-6.0, 4.0)
@@ -65,7 +61,7 @@ def evaluate(store: Path, run: Path, *options: str) -> int:
         "--channels=8",
         "--repeats=2",
     ]
-    return main(["evaluate", *words, *options])
+    return main([*words, *options])
 
 
 # --- embeddings -------------------------------------------------------------------------------------------------------
@@ -126,7 +122,7 @@ def test_pieces_are_pooled_together(sounds, encoder, monkeypatch):
 
 
 def test_a_batch_has_fewer_clips_where_they_are_long(sounds, encoder, monkeypatch):
-    from projects.audio import store_waveforms
+    from projects.audio import waveforms as store_waveforms
 
     store, indices, shapes, frames = SoundStore(sounds), np.arange(24), [], encoder.frames
     expected = embed_sounds(encoder, STATISTICS, store, indices)
@@ -158,7 +154,7 @@ def test_features_are_standardised_as_by_scikit_learn_and_constant_ones_centred(
     features = torch.randn(40, 6) * torch.tensor([1, 5, 0.01, 300, 1, 0]) + torch.tensor([0, 3, -1, 1000, 7, 0.1])
     train = torch.arange(0, 40, 3)
     expected = StandardScaler().fit(features[train].double().numpy()).transform(features.double().numpy())
-    found = standardise_(features.clone(), train)
+    found = standardize_(features.clone(), train)
     np.testing.assert_allclose(found[:, :5], expected[:, :5], atol=1e-3)
     assert torch.isfinite(found).all() and found[:, 5].abs().max() < 1e-6
 
@@ -178,7 +174,7 @@ def test_training_stops_after_ten_worse_epochs_and_takes_the_last_of_the_best(mo
         seen.append(layer.weight.detach().clone())
         return next(told)
 
-    monkeypatch.setattr(classifier, "accuracy", scripted)
+    monkeypatch.setattr(evaluation, "linear_accuracy", scripted)
     layer = train_classifier(features, category, train, validation, 3, seed=1)
     assert len(seen) == 4 + 10
     assert torch.equal(layer.weight, seen[3]) and not torch.equal(layer.weight, seen[1])
@@ -187,7 +183,7 @@ def test_training_stops_after_ten_worse_epochs_and_takes_the_last_of_the_best(mo
 def test_no_more_epochs_than_asked_for(monkeypatch):
     features, category = blobs()
     seen = []
-    monkeypatch.setattr(classifier, "accuracy", lambda *_: seen.append(0) or len(seen) / 100)
+    monkeypatch.setattr(evaluation, "linear_accuracy", lambda *_: seen.append(0) or len(seen) / 100)
     train_classifier(features, category, torch.arange(40), torch.arange(40, 60), 3, seed=1, epochs=7)
     assert len(seen) == 7
 
@@ -221,7 +217,7 @@ def test_the_classifier_learns_what_logistic_regression_learns():
     reference = LogisticRegression().fit(features[:5000], category[:5000])
     expected = reference.score(features[6000:], category[6000:])
     assert 0.7 < expected < 0.9
-    assert classifier.accuracy(layer, features[6000:], category[6000:]) == pytest.approx(expected, abs=0.01)
+    assert linear_accuracy(layer, features[6000:], category[6000:]) == pytest.approx(expected, abs=0.01)
 
 
 # --- partitions -------------------------------------------------------------------------------------------------------
@@ -262,8 +258,8 @@ def test_folds_are_left_out_as_by_a_loop_with_scikit_learn(write_sounds, checkpo
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1)).fit(features[train], category[train])
         scores.append(accuracy_score(category[test], model.predict(features[test])))
     assert scores == [1, 1, 1, 0]  # of all clips 94 % would be right
-    monkeypatch.setattr(classifier, "BATCH_SIZE", 4)  # of so few clips one batch an epoch would not get far
-    monkeypatch.setattr(classifier, "LEARNING_RATE", 0.01)
+    monkeypatch.setattr(evaluation, "BATCH_SIZE", 4)  # of so few clips one batch an epoch would not get far
+    monkeypatch.setattr(evaluation, "LEARNING_RATE", 0.01)
     assert evaluate(store, tmp_path / "run", f"--checkpoint={checkpoint}") == 0
     records = read_records(tmp_path / "run/results.json")
     assert [record.seed for record in records] == [0, 1]
@@ -281,10 +277,10 @@ def test_every_fold_standardises_the_embeddings_once_by_its_own_clips(write_soun
     store = SoundStore(write_sounds(tmp_path / "folds.h5", [""] * 40, folds.tolist(), mislabelled=range(12, 18)))
     truth, drawn = torch.arange(40) % 2, torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
     features = torch.cat([3 * truth[:, None] + drawn, 7 + torch.from_numpy(folds)[:, None]], dim=1)
-    category, standardise, times = torch.from_numpy(store.category.astype(np.int64)), evaluation.standardise_, []
+    category, standardise, times = torch.from_numpy(store.category.astype(np.int64)), evaluation.standardize_, []
     monkeypatch.setattr(evaluation, "embed_sounds", lambda *_, **options: features.clone())
-    monkeypatch.setattr(evaluation, "standardise_", lambda *a: times.append(1) or standardise(*a))
-    monkeypatch.setattr(classifier, "LEARNING_RATE", 0.01)
+    monkeypatch.setattr(evaluation, "standardize_", lambda *a: times.append(1) or standardise(*a))
+    monkeypatch.setattr(evaluation, "LEARNING_RATE", 0.01)
     assert evaluate(store.path, tmp_path / "run", f"--checkpoint={checkpoint}", "--seconds=1", "--epochs=9") == 0
     assert len(times) == 3  # for both repeats
     for record in read_records(tmp_path / "run/results.json"):
@@ -296,14 +292,14 @@ def test_every_fold_standardises_the_embeddings_once_by_its_own_clips(write_soun
             layer = train_classifier(
                 standardised, category, *map(torch.from_numpy, (train, validation)), 2, record.seed, 9
             )
-            values.append(classifier.accuracy(layer, standardised[part.test], category[part.test]))
+            values.append(linear_accuracy(layer, standardised[part.test], category[part.test]))
         assert record.value == np.mean(values) and len(set(values)) > 1
 
 
 def test_the_mean_over_folds_counts_every_fold_alike(write_sounds, checkpoint, tmp_path, monkeypatch):
     store = write_sounds(tmp_path / "folds.h5", [""] * 12, [0] * 2 + [1] * 4 + [2] * 6)
     values = iter([1.0, 0.5, 0.0] * 2)
-    monkeypatch.setattr(evaluation, "accuracy", lambda *_: next(values))
+    monkeypatch.setattr(evaluation, "partition_accuracy", lambda *_: next(values))
     assert evaluate(store, tmp_path / "run", f"--checkpoint={checkpoint}", "--seconds=1") == 0
     assert [record.value for record in read_records(tmp_path / "run/results.json")] == [0.5, 0.5]
 
@@ -408,7 +404,8 @@ def test_weights_of_another_name_need_one_for_the_results(sounds, published, tmp
     options = (f"--checkpoint={other}", "--seconds=1", "--repeats=1")
     assert evaluate(sounds, tmp_path, *options) == 2
     assert (
-        "mine.pth: does not tell how it was pretrained; name it for the results by --method" in capsys.readouterr().err
+        "mine.pth: does not contain how it was pretrained; set its name in the results: --method"
+        in capsys.readouterr().err
     )
     assert evaluate(sounds, tmp_path, *options, "--method=mine") == 0
     assert read_records(tmp_path / "results.json")[0].method == "mine"
@@ -422,13 +419,13 @@ def test_weights_of_another_name_need_one_for_the_results(sounds, published, tmp
     [
         (["--store=nowhere.h5"], "nowhere.h5: no such file"),
         (["--store=SHAPES"], "a shape store, but not a sound store"),
-        (["--seconds=null"], "does not say how long the clips of its task are; give --seconds"),
+        (["--seconds=null"], "does not contain the clip length of its task; set --seconds"),
         (["--seconds=0"], "seconds 0.0"),
         (["--checkpoint=nowhere.ckpt"], "nowhere.ckpt: no such checkpoint file"),
         (["--checkpoint=SHAPES"], "not a checkpoint"),
         (["--checkpoint=OTHER"], "not of sounds"),
-        (["--checkpoint=DAMAGED"], "does not tell its encoder as expected"),
-        (["--checkpoint=PUBLISHED", "--statistics=pretraining"], "no statistics of its pretraining"),
+        (["--checkpoint=DAMAGED"], "its description of the encoder cannot be read"),
+        (["--checkpoint=PUBLISHED", "--statistics=pretraining"], "does not contain the statistics of its pretraining"),
         (["--statistics=mine"], "statistics"),
         (["--repeats=0"], "repeats 0"),
         (["--epochs=0"], "epochs 0"),
@@ -459,15 +456,15 @@ def test_bad_options_are_one_line(
     except SystemExit as stop:
         status = stop.code
     error = capsys.readouterr().err.splitlines()
-    assert status == 2 and error[-1].startswith("pretrain: error: ") and word in error[-1]
+    assert status == 2 and error[-1].startswith("pcrq evaluate sounds: error: ") and word in error[-1]
     assert not (tmp_path / "run/results.json").exists()
 
 
 @pytest.mark.parametrize(
     ("splits", "folds", "options", "word"),
     [
-        (["train"] * 4, None, {}, "no labelled sound in the split 'test'"),
-        (["test"] * 4, None, {}, "no labelled sound in the split 'train'"),
+        (["train"] * 4, None, {}, "no labeled sound in the split 'test'"),
+        (["test"] * 4, None, {}, "no labeled sound in the split 'train'"),
         (["train", "test"] * 4, None, {"labelled": False}, "no sound has a category"),
         (["train"] * 4 + ["test"] * 4, None, {"classes": 1}, "are of one category"),
         ([""] * 4, [1, 1, -1, 2], {}, "clip2 has no fold, but others have"),
@@ -482,4 +479,4 @@ def test_stores_that_cannot_be_evaluated_say_why(
     store = write_sounds(tmp_path / "s.h5", splits, folds, **options)
     assert evaluate(store, tmp_path / "run", f"--checkpoint={checkpoint}", "--seconds=1") == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("pretrain: error: ") and word in error
+    assert error.startswith("pcrq evaluate sounds: error: ") and word in error

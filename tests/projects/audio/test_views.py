@@ -11,12 +11,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pcrq.errors import InputError
-from projects.audio.augmentation import VARIANTS, Augmentation, variant
-from projects.audio.draws import integers_below
-from projects.audio.mixup import Mixup, MixupMemory, log_mixup_exp
-from projects.audio.normalization import LogMelStatistics
-from projects.audio.resize_crop import ResizeCrops
-from projects.audio.views import AudioViews
+from projects.audio.augmentation import (
+    VARIANTS,
+    AudioViews,
+    Augmentation,
+    Mixup,
+    MixupMemory,
+    ResizeCrops,
+    integers_below,
+    log_mixup_exp,
+    variant,
+)
+from projects.audio.log_mel import LogMelStatistics
 
 PLAIN = LogMelStatistics(0, 1)
 
@@ -94,7 +100,7 @@ def test_crops_are_float32_under_autocast():
 @pytest.mark.parametrize("size", [(3, 1, 64, 96), (4, 1, 64, 95), (4, 64, 96)])
 def test_crops_of_other_spectrograms_are_refused(size):
     crops = ResizeCrops.sample(spectrograms(4))
-    with pytest.raises(InputError, match=r"drawn for 4 of size \(64, 96\)"):
+    with pytest.raises(InputError, match=r"the crops are for 4 of size \(64, 96\)"):
         crops(torch.zeros(size))
 
 
@@ -122,7 +128,7 @@ def test_the_memory_holds_the_latest_samples():
     for start, stop in ((0, 3), (3, 7), (7, 20), (20, 21)):
         memory.remember(torch.arange(start, stop).view(-1, 1, *size))
         expected = set(range(max(0, stop - 5), stop))
-        rows = memory.draw(500, generator())
+        rows = memory.sample(500, generator())
         assert set(memory.samples[rows].flatten().int().tolist()) == expected
 
 
@@ -158,11 +164,11 @@ def test_normalised_samples_are_remembered_once_for_both_views():
 
 
 def test_samples_of_another_size_are_not_remembered():
-    with pytest.raises(InputError, match=r"of shape \(1, 64, 96\), these are \(1, 64, 95\)"):
+    with pytest.raises(InputError, match=r"of shape \(1, 64, 96\), these have \(1, 64, 95\)"):
         MixupMemory(4).remember(torch.zeros(2, 1, 64, 95))
 
 
-@pytest.mark.parametrize(("options", "message"), [({"ratio": 0}, "ratio 0"), ({"samples": 0}, "memory of 0")])
+@pytest.mark.parametrize(("options", "message"), [({"ratio": 0}, "ratio 0"), ({"samples": 0}, "memory of 0 samples")])
 def test_bad_mixups(options, message):
     with pytest.raises(InputError, match=message):
         Mixup(**options)
@@ -178,20 +184,20 @@ def test_variants_have_their_names(name):
 
 def test_the_variants_of_table_9():
     assert (variant("RRC+RQ").bins, variant("RRC+RQ").mixup, variant("RRC+RQ").crop) == (5, 0, True)
-    assert (variant("RRC+Mixup").bins, variant("RRC+Mixup").mixup, variant("RRC+Mixup").memory) == (0, 0.4, 2048)
-    assert Augmentation(bins=0, crop=False).name == "none"
-    assert Augmentation(bins=0, per_frequency=True, quantize_first=True).name == "RRC"  # nothing is quantized
+    assert (variant("RRC+Mixup").bins, variant("RRC+Mixup").mixup, variant("RRC+Mixup").memory) == (None, 0.4, 2048)
+    assert Augmentation(bins=None, crop=False).name == "none"
+    assert Augmentation(bins=None, per_frequency=True, quantize_first=True).name == "RRC"  # nothing is quantized
 
 
 def test_an_unknown_variant():
-    with pytest.raises(InputError, match=r"'Mixup': not known; choose among RRC, RRC\+Mixup"):
+    with pytest.raises(InputError, match=r"unknown variant 'Mixup'; available: RRC, RRC\+Mixup"):
         variant("Mixup")
 
 
-@pytest.mark.parametrize("options", [{"mixup": 1.1}, {"bins": -1}, {"p": 2.0}, {"memory": 0}])
+@pytest.mark.parametrize("options", [{"mixup": 1.1}, {"bins": -1}, {"bins": 0}, {"p": 2.0}, {"memory": 0}])
 def test_bad_augmentations(options):
     (name,) = options
-    with pytest.raises(InputError, match=f"^{name} "):
+    with pytest.raises(InputError, match=rf"^augmentation\.{name} "):
         Augmentation(**options)
 
 
@@ -213,7 +219,7 @@ def test_views_are_normalised_together(name):
 
 def test_views_without_augmentation_are_the_normalised_samples():
     samples = spectrograms()
-    first, second = AudioViews(Augmentation(crop=False, bins=0), LogMelStatistics(-3, 2))(samples)
+    first, second = AudioViews(Augmentation(crop=False, bins=None), LogMelStatistics(-3, 2))(samples)
     torch.testing.assert_close(first, normalised(samples.repeat(2, 1, 1, 1))[:4], atol=1e-5, rtol=0)
     assert torch.equal(first, second)
 

@@ -59,7 +59,7 @@ def test_info_shows_and_checks_a_store(store_path, capsys):
         "train 8, test 4",
         "flat 6, tall 6",
         "low, high",
-        "as they were written",
+        "intact",
     ):
         assert words in text
 
@@ -73,7 +73,7 @@ def test_a_damaged_store_is_found_by_info(store_path, tmp_path, capsys):
         file["patches"][17] = 9 - file["patches"][17]
     assert main(["info", str(path)]) == 2
     assert "differs from what was written" in capsys.readouterr().err
-    assert main(["info", str(path), "--no-check"]) == 0
+    assert main(["info", str(path), "--no_check"]) == 0
 
 
 def test_bad_input_is_one_line_and_status_2(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""``pcrq embed``: features of stores and meshes, whole or not at all, and the nearest neighbours among them."""
+"""``pcrq embed``: features of stores and meshes, written atomically, and nearest neighbours."""
 
 import json
 import zipfile
@@ -10,13 +10,12 @@ import trimesh
 from matplotlib.image import imread
 
 import octree
-from octree.embedding import embed
 from octree.midnet import MIDNet, MIDNetConfig
-from octree.pretrained import save_pretrained
+from octree.pretrained import embed, save_pretrained
 from pcrq.stores.shape_store import ShapeStore, ShapeStoreWriter
 from projects.cli import main
-from projects.point_cloud.embed import picture
-from projects.point_cloud.embed.neighbours import category_agreement, nearest_shapes, spread_queries
+from projects.point_cloud import neighbours
+from projects.point_cloud.neighbours import category_agreement, nearest_shapes, spread_queries
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +44,7 @@ def run(source, network, out, *options) -> int:
 
 def test_a_store_becomes_features_in_its_order(store_path, network, tmp_path, capsys):
     assert run(store_path, network, tmp_path / "f.npz", "--batch_size", "5") == 0
-    assert "12 shapes, 128 numbers each" in capsys.readouterr().out
+    assert "12 shapes, 128 features each" in capsys.readouterr().out
     store, loaded = ShapeStore(store_path), octree.load_pretrained(network)
     with np.load(tmp_path / "f.npz", allow_pickle=False) as content:
         expected = np.concatenate([embed(loaded, store, [index]).numpy() for index in range(12)])
@@ -104,7 +103,7 @@ def test_the_axis_that_is_up_matters(meshes, network, tmp_path):
 def test_an_interrupted_run_prepares_nothing_twice(meshes, network, tmp_path, monkeypatch):
     prepared = count_prepared(monkeypatch)
     with monkeypatch.context() as patch:
-        patch.setattr("projects.cli.embed_shapes.embed", interrupt)
+        patch.setattr("octree.embed", interrupt)
         assert run(meshes, network, tmp_path / "f.npz", "--jobs", "1") == 130
     assert not (tmp_path / "f.npz").exists() and len(prepared) == 6
     assert run(meshes, network, tmp_path / "f.npz", "--jobs", "1") == 0
@@ -115,7 +114,7 @@ def test_an_interrupted_run_prepares_nothing_twice(meshes, network, tmp_path, mo
 
 def test_what_another_run_left_is_not_taken(meshes, network, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("projects.cli.embed_shapes.embed", interrupt)
+        patch.setattr("octree.embed", interrupt)
         run(meshes / "box/box0.off", network, tmp_path / "f.npz", "--jobs", "1")
     assert run(meshes / "ball/ball0.off", network, tmp_path / "f.npz", "--jobs", "1") == 0
     assert np.load(tmp_path / "f.npz")["id"].tolist() == ["ball0.off"]
@@ -157,14 +156,14 @@ def test_an_older_file_stays_when_embedding_fails(store_path, network, tmp_path,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("s.h5 --out f.txt", "--out f.txt: name a .npz file"),
+        ("s.h5 --out f.txt", "--out f.txt: must be a .npz file"),
         ("s.h5 --out no/f.npz", "the folder no does not exist"),
         ("s.h5 --out folder.npz", "this is a folder"),
-        ("s.h5 --out f.npz --neighbours n.jpg", "--neighbours n.jpg: name a .png file"),
+        ("s.h5 --out f.npz --neighbours n.jpg", "--neighbours n.jpg: must be a .png file"),
         ("s.h5 --out f.npz --neighbours no/n.png", "the folder no does not exist"),
-        ("s.h5 --out f.npz --batch_size 0", "--batch_size 0: choose at least 1"),
-        ("s.h5 --out f.npz --queries 0", "--queries 0: choose at least 1"),
-        ("s.h5 --out f.npz --nearest -1", "--nearest -1: choose at least 1"),
+        ("s.h5 --out f.npz --batch_size 0", "--batch_size 0: must be at least 1"),
+        ("s.h5 --out f.npz --queries 0", "--queries 0: must be at least 1"),
+        ("s.h5 --out f.npz --nearest -1", "--nearest -1: must be at least 1"),
         ("s.h5 --out f.npz", "missing: no such checkpoint"),
     ],
 )
@@ -192,7 +191,7 @@ def test_sources_that_cannot_be_used_are_one_line(meshes, network, tmp_path, cap
         error = capsys.readouterr().err.splitlines()[-1]
         assert error.startswith("pcrq: error: ") and message in error and ".shapes.h5" not in error
     assert run(meshes / "box/box0.off", network, tmp_path / "f.npz", "--labels", "labels.csv") == 2
-    assert "leave it out for a single mesh" in capsys.readouterr().err
+    assert "leave it out for a single file" in capsys.readouterr().err
     assert not (tmp_path / "f.npz").exists() and not list(tmp_path.glob(".*"))
 
 
@@ -218,8 +217,6 @@ def test_no_shape_is_its_own_neighbour_but_its_copy_is():
 
 
 def test_many_queries_are_searched_in_portions(monkeypatch):
-    from projects.point_cloud.embed import neighbours
-
     features = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
     whole = nearest_shapes(features, range(20), 3)
     monkeypatch.setattr(neighbours, "_QUERIES", 7)
@@ -255,9 +252,9 @@ def test_the_picture_shows_every_shape_in_its_place(store_path, tmp_path, monkey
         positions = [next(i for i in range(12) if np.array_equal(c.points, store[i].points)) for c in clouds]
         return [np.full((size, size, 3), 10 * position, np.uint8) for position in positions]
 
-    monkeypatch.setattr(picture, "render", grey)
+    monkeypatch.setattr(neighbours, "render", grey)
     found, cosines = np.array([[3, 1, 5], [0, 11, 2]]), np.array([[0.9, 0.8, 0.7]] * 2)
-    picture.save_neighbours(tmp_path / "n.png", store, [7, 4], found, cosines)
+    neighbours.save_neighbours(tmp_path / "n.png", store, [7, 4], found, cosines)
     pixels = np.rint(255 * imread(tmp_path / "n.png")[..., :3])
     rows = (pixels[:, 100, 0] < 200).nonzero()[0]
     top, bottom = rows[len(rows) // 4], rows[3 * len(rows) // 4]
@@ -287,8 +284,8 @@ def test_one_shape_has_no_neighbours_to_draw(meshes, network, tmp_path, capsys):
 
 
 def test_long_names_keep_their_ends():
-    assert picture.short_name("chairs/armchair.obj") == "armchair"
-    long = picture.short_name("a" * 20 + "b" * 20 + ".obj")
+    assert neighbours.short_name("chairs/armchair.obj") == "armchair"
+    long = neighbours.short_name("a" * 20 + "b" * 20 + ".obj")
     assert len(long) <= 30 and long.startswith("aaaa") and long.endswith("bbbb")
 
 
@@ -296,9 +293,9 @@ def test_a_store_without_shapes_is_refused(network, tmp_path, capsys):
     with ShapeStoreWriter(tmp_path / "empty.h5", classes=[]):
         pass
     assert run(tmp_path / "empty.h5", network, tmp_path / "f.npz") == 2
-    assert "holds no shapes" in capsys.readouterr().err
+    assert "contains no shapes" in capsys.readouterr().err
 
 
 def test_options_of_meshes_are_refused_for_a_store(store_path, network, tmp_path, capsys):
     assert run(store_path, network, tmp_path / "f.npz", "--up", "z") == 2
-    assert "--labels, --up: for meshes" in capsys.readouterr().err
+    assert "--labels, --up: for files" in capsys.readouterr().err

@@ -132,9 +132,9 @@ def test_the_papers_points_are_drawn_beside_its_own_data_only(folder, capsys, dr
     )
     assert main(["figure", "5", "results.json", "--save", "curve.png"]) == 0
     imagenet, other = capsys.readouterr().out.split("Figure 5, ")[1:]
-    assert "imagenet" in imagenet and "another one" not in imagenet
+    assert "imagenet" in imagenet and "differs" not in imagenet
     assert "60.0 (1)" in imagenet, "longer runs belong to table 2"
-    assert "This data is another one: compare where the peak lies" in other
+    assert "This data differs from the paper's: compare the position of the peak" in other
     labels = [{text.get_text() for text in axes.get_legend().get_texts()} for axes in drawn[0]]
     assert ["in the paper" in " ".join(names) for names in labels] == [True, False]
 
@@ -159,9 +159,9 @@ def test_only_random_bins_and_values_after_a_random_crop_count(folder, capsys, c
         (f"4 {'photo.jpg ' * 51}", r"51 images: .* at most 50"),
         ("6 photo.jpg --bins 0", r"--bins 0: .*8 for images"),
         ("6 photo.jpg --seed -1", r"--seed -1"),
-        ("4 photo.jpg --save a.jpg", r"--save a\.jpg: name a \.png file"),
+        ("4 photo.jpg --save a.jpg", r"--save a\.jpg: must be a \.png file"),
         ("5 results.json --save nowhere/a.png", r"the folder nowhere does not exist"),
-        ("6 photo.jpg --save other", r"--save other: name a \.png file"),
+        ("6 photo.jpg --save other", r"--save other: must be a \.png file"),
         ("5 nowhere", r"nowhere: no such results file"),
         ("5 other", r"other: none of the 2 results .* RRC\+RQ"),
         ("5 two", r"two: MoCo-v3, 8 bins, seed 0: several results for one seed"),

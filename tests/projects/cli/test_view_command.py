@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from PIL import Image, ImageShow
 from pcrq.stores.shape_store import Shape, ShapeStoreWriter
 from pcrq.stores.sound_store import Sound, SoundStoreWriter
 from projects.cli import main
-from projects.point_cloud.view.shape_source import load_shape
+from projects.point_cloud.view.cloud import load_shape
 
 CUBE = """\
 OFF
@@ -103,6 +104,12 @@ def test_points_limit_is_said_and_kept(tmp_path, capsys):
     assert re.search(r"original: +50 distinct", said)
 
 
+def test_a_large_shape_is_reduced_without_an_option_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("projects.cli.view.DEFAULT_POINTS", 60)
+    assert main(["view", "store.h5:0", "--save", str(tmp_path / "few.png")]) == 0
+    assert "showing 60 of 400 points" in capsys.readouterr().out
+
+
 def test_mesh_is_scanned(tmp_path, capsys):
     assert main(["view", "cube.off", "--bins", "30", "--save", str(tmp_path / "cube.png")]) == 0
     assert (tmp_path / "cube.png").stat().st_size > 10_000
@@ -132,9 +139,9 @@ def test_shapes_of_a_store_go_by_index_or_id(key, name):
         (["gone.h5:0"], r"gone\.h5: no such file"),
         (["gone.obj"], r"gone\.obj: no such file"),
         (["gone.xyz"], r"gone\.xyz: no such file"),
-        (["notes.pdf"], r"notes\.pdf: name a mesh .*\.obj.*\.xyz"),
-        (["."], r"\.: a folder.*name a file"),
-        (["store.h5:0", "--bins", "0"], r"--bins 0: .* from 1"),
+        (["notes.pdf"], r"notes\.pdf: unknown format; choose a mesh .*\.obj.*\.xyz"),
+        (["."], r"\.: a folder.*choose a file"),
+        (["store.h5:0", "--bins", "0"], r"--bins 0: must be from 1"),
         (["store.h5:0", "--bins", "30", "-2"], r"--bins -2"),
         (["store.h5:0", "--seed", "-1"], r"--seed -1"),
         (["store.h5:0", "--points", "0"], r"--points 0"),
@@ -194,6 +201,7 @@ def test_bins_and_seed_of_an_image(photo, tmp_path):
 def test_an_image_is_shown_where_there_is_a_screen(photo, monkeypatch):
     shown = []
     monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
     monkeypatch.setattr(ImageShow, "show", lambda image: shown.append(image.size) or True)
     assert main(["view", photo]) == 0
     assert len(shown) == 1
@@ -206,9 +214,9 @@ def test_an_image_is_shown_where_there_is_a_screen(photo, monkeypatch):
     [
         (["cut.jpg", "--save", "x.png"], r"cut\.jpg: damaged \(image file is truncated"),
         (["gone.jpg", "--save", "x.png"], r"gone\.jpg: No such file"),
-        (["photo.jpg", "--save", "x.html"], r"--save x\.html: name a \.png file \(a picture\)$"),
-        (["photo.jpg", "--save", "x.png", "--title", "T"], r"--title: is for shapes"),
-        (["photo.jpg", "--save", "x.png", "--points", "9"], r"--points: is for shapes"),
+        (["photo.jpg", "--save", "x.html"], r"--save x\.html: must be a \.png file \(picture\)$"),
+        (["photo.jpg", "--save", "x.png", "--title", "T"], r"--title: only for shapes"),
+        (["photo.jpg", "--save", "x.png", "--points", "9"], r"--points: only for shapes"),
         (["photo.jpg", "--save", "x.png", "--bins", "0"], r"--bins 0: .*8 for images"),
         (["store.h5:photo.jpg", "--save", "x.png"], r"no shape has the id 'photo\.jpg'"),
         pytest.param(
@@ -246,7 +254,7 @@ def test_a_sound_is_shown_beside_three_draws(tone, tmp_path, capsys):
         ("a", []),
         ("b", ["--bins", "5", "5", "5"]),
         ("c", ["--seed", "1"]),
-        ("d", ["--per-frequency"]),
+        ("d", ["--per_frequency"]),
     ):
         assert main(["view", tone, *words, "--save", str(tmp_path / f"{name}.png")]) == 0
         assert capsys.readouterr().out == f"wrote {tmp_path / f'{name}.png'}\n"
@@ -254,11 +262,11 @@ def test_a_sound_is_shown_beside_three_draws(tone, tmp_path, capsys):
     assert default == five and len({default, other, each}) == 3
 
 
-def test_a_sound_is_written_to_hear_and_its_parts_are_told(tone, tmp_path, capsys):
+def test_a_sound_is_written_with_the_starts_of_its_versions(tone, tmp_path, capsys):
     heard = tmp_path / "heard.wav"
     assert main(["view", tone, "--bins", "30", "2", "--save", str(heard)]) == 0
     said = capsys.readouterr().out
-    assert re.findall(r"(original|\d+ bins): from ([\d.]+) s", said) == [
+    assert re.findall(r"(original|\d+ bins): at ([\d.]+) s", said) == [
         ("original", "0.0"), ("30 bins", "1.5"), ("2 bins", "3.0"),
     ]  # fmt: skip
     samples, rate = soundfile.read(heard)
@@ -276,7 +284,7 @@ def test_a_sound_of_a_store_is_the_sound(tone, key, tmp_path):
 
 def test_of_a_long_sound_ten_seconds_are_taken(tone, tmp_path, capsys):
     assert main(["view", "long.wav", "--bins", "5", "--save", str(tmp_path / "long.png")]) == 0
-    assert "long.wav: taking the first 10 of 11.0 seconds" in capsys.readouterr().out
+    assert "long.wav: showing the first 10 of 11.0 seconds" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -286,14 +294,14 @@ def test_of_a_long_sound_ten_seconds_are_taken(tone, tmp_path, capsys):
         (["empty.wav", "--save", "x.png"], r"empty\.wav: the file is empty"),
         (["gone.wav", "--save", "x.png"], r"gone\.wav: no such file"),
         (["click.wav", "--save", "x.png"], r"click\.wav: 100 samples .* needs at least 513"),
-        (["tone.wav", "--save", "x.html"], r"--save x\.html: name a \.png file .* or a \.wav file"),
-        (["tone.wav", "--save", "x"], r"--save x: name a \.png file .* or a \.wav file"),
-        (["tone.wav", "--save", "tone.wav"], r"--save tone\.wav: this would overwrite what is viewed"),
+        (["tone.wav", "--save", "x.html"], r"--save x\.html: must be a \.png file .* or a \.wav file"),
+        (["tone.wav", "--save", "x"], r"--save x: must be a \.png file .* or a \.wav file"),
+        (["tone.wav", "--save", "tone.wav"], r"--save tone\.wav: this is the input file"),
         (["tone.wav", "--save", "x.png", "--bins", "0"], r"--bins 0: .*5 for sounds"),
-        (["tone.wav", "--save", "x.png", "--title", "T"], r"--title: is for shapes"),
-        (["photo.jpg", "--save", "x.png", "--per-frequency"], r"--per-frequency: is for sounds"),
-        (["store.h5:0", "--save", "x.wav"], r"--save x\.wav: name a \.png file .* or a \.html file"),
-        (["sounds.h5:0", "--save", "x.html"], r"--save x\.html: name a \.png file .* or a \.wav file"),
+        (["tone.wav", "--save", "x.png", "--title", "T"], r"--title: only for shapes"),
+        (["photo.jpg", "--save", "x.png", "--per_frequency"], r"--per_frequency: only for sounds"),
+        (["store.h5:0", "--save", "x.wav"], r"--save x\.wav: must be a \.png file .* or a \.html file"),
+        (["sounds.h5:0", "--save", "x.html"], r"--save x\.html: must be a \.png file .* or a \.wav file"),
         (["sounds.h5:2", "--save", "x.png"], r"there is no sound 2; the store holds 2 sounds, 0 to 1"),
         (["sounds.h5", "--save", "x.png"], r"name one of its sounds, as in sounds\.h5:0"),
         (["sounds.h5:tune", "--save", "x.png"], r"no sound has the id 'tune'.*tone"),
@@ -310,6 +318,17 @@ def test_mistakes_with_sounds_are_one_line(tone, photo, words, message, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and re.search(message, error.strip())
     assert not [path for path in Path().iterdir() if path.stem == "x"] and Path(tone).read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="pictures can always be shown")
+def test_a_sound_without_a_program_that_shows_pictures_is_one_line(tone, monkeypatch, capsys):
+    """Pillow would fall back to IPython, print a Python object and succeed."""
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    assert main(["view", tone]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert "no program to show pictures" in err and "--save picture.png or --save sound.wav" in err
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there is always a screen")

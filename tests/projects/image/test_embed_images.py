@@ -3,13 +3,14 @@
 import json
 import logging
 
+import joblib
 import numpy as np
 import pytest
 import torch
 import torchvision
 from PIL import Image
 
-from projects.cli import embed_images, main
+from projects.cli import main
 from projects.image import features
 from projects.image.encoder import Encoder
 from projects.image.encoder_checkpoint import KEY, describe
@@ -83,14 +84,14 @@ def test_a_warning_says_what_becomes_of_an_image(photos, caplog, key, fate):
 
 @pytest.mark.parametrize(("cores", "options", "workers"), [(3, [], 3), (64, [], 8), (64, ["--jobs", "20"], 20)])
 def test_processes_decode_as_the_help_says(photos, checkpoint, tmp_path, monkeypatch, cores, options, workers):
-    asked = []
+    asked, embed_images = [], features.embed_images
 
     def here(*arguments, workers: int, **named):
         asked.append(workers)
-        return features.embed_images(*arguments, **named)
+        return embed_images(*arguments, **named)
 
-    monkeypatch.setattr(embed_images, "cpu_count", lambda: cores)
-    monkeypatch.setattr(embed_images, "embed_images", here)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
+    monkeypatch.setattr(features, "embed_images", here)
     assert embed(photos, checkpoint, tmp_path / "f.npz", *options) == 0
     assert asked == [workers]
 
@@ -127,7 +128,7 @@ def test_bare_weights_of_a_named_network(photos, tmp_path):
     ("options", "message"),
     [
         (["--encoder", "resnet"], "encoder 'resnet': not known; choose among resnet10"),
-        (["--encoder_arguments", "{a: 1}"], "name by --encoder what to call"),
+        (["--encoder_arguments", "{a: 1}"], "--encoder is missing"),
     ],
 )
 def test_encoders_that_cannot_be_named(photos, checkpoint, tmp_path, capsys, options, message):
@@ -142,7 +143,7 @@ def test_arguments_of_an_encoder_have_names(photos, checkpoint, tmp_path, capsys
             photos, checkpoint, tmp_path / "f.npz", "--encoder", "timm.create_model", "--encoder_arguments", arguments
         )
     assert stop.value.code == 2
-    assert "write names and values, such as" in capsys.readouterr().err
+    assert "must be names and values, such as" in capsys.readouterr().err
 
 
 def test_options_of_shapes_are_refused(photos, checkpoint, tmp_path, capsys):

@@ -18,9 +18,7 @@ from projects.image.linear_probe.cli import main as linear_probe
 from projects.image.pretrain.cli import main
 from projects.image.pretrain.module import FRAMEWORKS
 from projects.image.records import method_name
-from projects.report.accuracy_over_bins import FIGURE_5
-from projects.report.table import Table
-from projects.report.tables import TABLES
+from projects.report.tables import FIGURE_5, TABLES, Table
 from projects.training.records import Record, read_records
 
 ROOT = Path(__file__).parents[3]
@@ -210,14 +208,14 @@ def cells(*sweeps: str, table: Table) -> list[tuple[str, str] | None]:
                 task="image classification",
                 config={"pretraining": told},
             )
-            place = table.place(record)
+            place = table.find(record)
             found.append(None if place is None else (place.row, place.column))
     return found
 
 
 def papers(table: Table) -> list[tuple[str, str]]:
     """Row and column of every number that the paper prints."""
-    places = product(table.rows, table.columns)
+    places = product(table.paper_rows, table.columns)
     return [(row, column) for row, column in places if table.paper(table.blocks[0], row, column) is not None]
 
 

@@ -93,7 +93,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(pictures, tmp_path, stop, kin
     assert_equal_ends(whole, parts)
     names = saved(whole)["state_dict"]
     assert any("target_encoder" in name for name in names)
-    assert ("framework.baseline.memory" in names) == (kind[-1] == MSF[-1])
+    assert ("baseline.memory" in names) == (kind[-1] == MSF[-1])
     values = [[record.value for record in read_records(run / "results.json")] for run in (whole, parts)]
     assert values[0] == values[1]
 
@@ -380,7 +380,7 @@ def test_two_processes_end_with_equal_networks_targets_and_memories(pictures, tm
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("everything goes to") == ended.stderr.count("recorded in") == 1
     ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
-    assert {"framework.baseline.memory", "framework.target_projector.layers.0.weight"} <= ranks[0].keys()
+    assert {"baseline.memory", "framework.target_projector.layers.0.weight"} <= ranks[0].keys()
     for name in ranks[0]:
         assert torch.equal(ranks[0][name], ranks[1][name]), name
     assert saved(tmp_path / "run")["global_step"] == 2 * 2  # sixteen pictures, two processes with four each

@@ -91,7 +91,7 @@ def only_record(run: Path) -> Record:
 
 def places(record: Record) -> set[tuple[str, str, str]]:
     """Number, row and column of the paper's tables."""
-    found = ((number, table.place(record)) for number, table in TABLES.items())
+    found = ((number, table.find(record)) for number, table in TABLES.items())
     return {(number, place.row, place.column) for number, place in found if place is not None}
 
 

@@ -13,11 +13,9 @@ from ocnn.octree import Octree, Points
 
 from pcrq.stores.shape_store import Shape
 from projects.point_cloud.view import render as rendering
-from projects.point_cloud.view.cloud import Cloud, ball_radius, original, quantized, random_subset
-from projects.point_cloud.view.colour import PART_COLOURS
+from projects.point_cloud.view.cloud import PART_COLOURS, Cloud, ball_radius, original, quantized, random_subset
 from projects.point_cloud.view.figure import figure_quantized, quantized_rows
-from projects.point_cloud.view.render import render
-from projects.point_cloud.view.window import require_screen, side_by_side
+from projects.point_cloud.view.render import render, require_screen, side_by_side
 
 WHITE = np.array([255, 255, 255])
 

@@ -10,8 +10,7 @@ import pytest
 import trimesh
 
 from projects.cli import main
-from projects.point_cloud.view.estimated_normals import estimate_normals
-from projects.point_cloud.view.shape_source import load_shape
+from projects.point_cloud.view.cloud import estimate_normals, load_shape
 
 NORMALS = np.random.default_rng(0).normal(size=(500, 3))
 NORMALS /= np.linalg.norm(NORMALS, axis=1, keepdims=True)

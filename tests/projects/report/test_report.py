@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 
 from pcrq import InputError
-from projects.report.csv_file import save_csv
-from projects.report.markdown import report
-from projects.report.measured import measure
+from projects.report.aggregate import FoundRecord, aggregate
 from projects.report.plot import draw, save_png, series
-from projects.report.run_search import Found
-from projects.report.table import Block, Place, Table, mean_over_parts
-from projects.report.table6 import TABLE_6
-from projects.report.table7 import TABLE_7
+from projects.report.render import markdown, save_csv
+from projects.report.tables import TABLES, Block, Match, Table
 from projects.training.records import Record
+
+TABLE_6, TABLE_7 = TABLES["6"], TABLES["7"]
 
 SIZES = {"Bag": 10, "Cap": 30, "Mug": 60}
 OURS = "MID + quantization"
@@ -46,11 +44,11 @@ def segmentations(values, *, weights="w1", **changes):
 
 
 def found(records, path="run/results.json"):
-    return [Found(one, Path(path)) for one in records]
+    return [FoundRecord(one, Path(path)) for one in records]
 
 
 def sheet(table, records):
-    (only,) = measure(table, found(records))
+    (only,) = aggregate(table, found(records))
     return only
 
 
@@ -92,7 +90,7 @@ def test_the_papers_numbers_are_those_that_its_text_compares():
     ],
 )
 def test_every_pretraining_has_its_row(method, protocol, row):
-    assert TABLE_6.place(record(method=method, protocol=protocol)) == Place(row, 0.01)
+    assert TABLE_6.find(record(method=method, protocol=protocol)) == Match(row, 0.01)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +98,7 @@ def test_every_pretraining_has_its_row(method, protocol, row):
     [{"task": ""}, {"task": "part segmentation"}, {"protocol": "linear, logistic regression"}, {"metric": "kNN"}],
 )
 def test_records_of_other_kinds_belong_to_no_table(change):
-    assert TABLE_6.place(record(**change)) is None and TABLE_7.place(record(**change)) is None
+    assert TABLE_6.find(record(**change)) is None and TABLE_7.find(record(**change)) is None
 
 
 def test_a_cell_is_the_mean_and_the_sample_deviation_over_seeds():
@@ -154,12 +152,12 @@ def test_the_same_result_found_twice_counts_once():
     [
         ({"config": {"weights": "w2"}}, "differ in weights (w1 / w2)"),
         ({"config": {"weights": "w1", "view": {"angle": 5}}}, "differ in view.angle (none / 5)"),
-        ({}, "have the same settings but not the same value"),
+        ({}, "have the same config but not the same value"),
     ],
 )
 def test_two_results_for_one_seed_are_left_out_and_explained(change, why):
     baselines = found([record(0.5)], "a/results.json") + found([record(0.9, **change)], "b/results.json")
-    (result,) = measure(TABLE_6, baselines + found([record(0.6, seed=1)]))
+    (result,) = aggregate(TABLE_6, baselines + found([record(0.6, seed=1)]))
     assert result.cells["accuracy", "Ours (lin)", 0.01].mean == pytest.approx(60)
     (note,) = result.notes
     assert note.startswith("Ours (lin), 1 %, seed 0: several results") and why in note
@@ -177,7 +175,7 @@ def test_a_note_names_only_what_differs_for_one_seed():
     assert "1 %, 2 %" in note and "weights (w1 / w2)" in note and "iterations" not in note
 
 
-def test_seeds_of_different_settings_are_averaged_but_said():
+def test_seeds_of_different_configs_are_averaged_with_a_note():
     result = sheet(TABLE_6, [record(seed=0), record(seed=1, config={"weights": "w2"})])
     assert result.cells["accuracy", "Ours (lin)", 0.01].seeds == 2
     assert result.notes == ("Ours (lin), 1 %: the seeds of a cell differ in weights too",)
@@ -191,7 +189,7 @@ def test_a_conflict_in_one_category_leaves_the_seed_incomplete():
 
 
 def test_every_store_has_a_table_of_its_own():
-    sheets = measure(TABLE_6, found([record(0.5, store="b.h5"), record(0.9, store="a.h5", digest="d2", seed=1)]))
+    sheets = aggregate(TABLE_6, found([record(0.5, store="b.h5"), record(0.9, store="a.h5", digest="d2", seed=1)]))
     assert [(s.store, s.digest, s.cells["accuracy", "Ours (lin)", 0.01].mean) for s in sheets] == [
         ("a.h5", "d2", pytest.approx(90)),
         ("b.h5", "d1", pytest.approx(50)),
@@ -201,7 +199,7 @@ def test_every_store_has_a_table_of_its_own():
 @pytest.mark.parametrize("change", [{"value": 66.7}, {"value": math.nan}, {"ratio": 0.0}, {"test_samples": 0}])
 def test_numbers_that_cannot_be_are_refused(change):
     with pytest.raises(InputError, match=re.escape("run/results.json: MID + quantization, lin, seed 0: ")):
-        measure(TABLE_6, found([record(**change)]))
+        aggregate(TABLE_6, found([record(**change)]))
 
 
 # Markdown
@@ -209,7 +207,7 @@ def test_numbers_that_cannot_be_are_refused(change):
 
 def test_measured_numbers_stand_below_the_papers_and_the_rest_is_blank():
     records = [record(0.60), record(0.62, seed=1), record(0.5, method="a|b", ratio=0.5)]
-    rows = grid(report([sheet(TABLE_6, records)]), "accuracy")
+    rows = grid(markdown([sheet(TABLE_6, records)]), "accuracy")
     assert rows[0] == ["", "", "1 %", "2 %", "5 %", "10 %", "20 %", "50 %", "100 %"]
     ours = next(i for i, row in enumerate(rows) if row[0] == "Ours (lin)")
     assert rows[ours] == ["Ours (lin)", "paper", "66.7", "74.3", "80.0", "84.5", "87.2", "", "90.5"]
@@ -219,21 +217,21 @@ def test_measured_numbers_stand_below_the_papers_and_the_rest_is_blank():
 
 
 def test_the_bars_of_a_table_stand_below_each_other():
-    text = report([sheet(TABLE_6, [record(), record(method="a long name of a network")])])
+    text = markdown([sheet(TABLE_6, [record(), record(method="a long name of a network")])])
     assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 1
 
 
 def test_categories_are_listed_at_the_ratio_where_most_are_measured():
     records = segmentations({"Bag": 0.2, "Cap": 0.4, "Mug": 0.9}, ratio=0.05) + segmentations({"Mug": 0.5}, ratio=1.0)
-    rows = grid(report([sheet(TABLE_7, records)]), "mIoU of every category, 5 %")
+    rows = grid(markdown([sheet(TABLE_7, records)]), "mIoU of every category, 5 %")
     assert rows == [["category", "Ours (lin)"], ["Bag", "20.0 (1)"], ["Cap", "40.0 (1)"], ["Mug", "90.0 (1)"]]
 
 
 def test_scratch_has_a_row_in_table_7_only_where_it_was_measured():
     values = {"Bag": 0.2, "Cap": 0.4, "Mug": 0.9}
-    without = grid(report([sheet(TABLE_7, segmentations(values))]), "C.mIoU")
+    without = grid(markdown([sheet(TABLE_7, segmentations(values))]), "C.mIoU")
     scratch = segmentations(values, method="scratch", protocol="scratch")
-    rows = grid(report([sheet(TABLE_7, segmentations(values) + scratch)]), "C.mIoU")
+    rows = grid(markdown([sheet(TABLE_7, segmentations(values) + scratch)]), "C.mIoU")
     assert rows == [*without, ["Scratch", "measured", "50.0 (1)", "", ""]]
 
 
@@ -244,25 +242,25 @@ def test_the_header_says_what_was_measured_on_what():
         record(config={**config, "weights": "w2"}, ratio=0.05, train_samples=1500),
         record(config={**config, "weights": "w2", "iterations": 9}, ratio=1.0, train_samples=9843, code="0.2"),
     ]
-    text = report([sheet(TABLE_6, records)])
+    text = markdown([sheet(TABLE_6, records)])
     assert "- Store: m.h5, digest d1; 50 test shapes." in text
     assert "- Training shapes: 100 (1 %), 1,500 (5 %), 9,843 (100 %)." in text
-    assert "- Settings of all: network: depth 5, width 32." in text
+    assert "- Config of all methods: network: depth 5, width 32." in text
     assert "- MID-FC (lin): method MID, iterations 7, weights w1." in text
     assert "- Ours (lin): method MID + quantization, weights w2." in text
-    assert "- Vary within a method: iterations." in text
+    assert "- Varies within a method: iterations." in text
     assert "- Code: 0.1, 0.2." in text
 
 
 @pytest.mark.parametrize(("test_samples", "other"), [(50, True), (2468, False)])
-def test_a_store_of_another_size_is_said_to_be_another(test_samples, other):
-    text = report([sheet(TABLE_6, [record(test_samples=test_samples)])])
+def test_a_store_of_another_size_is_said_to_differ(test_samples, other):
+    text = markdown([sheet(TABLE_6, [record(test_samples=test_samples)])])
     assert "The paper's numbers are from ModelNet40" in text
-    assert ("This store is another one" in text) == other
+    assert ("This store differs from the paper's" in text) == other
 
 
 def test_control_characters_do_not_reach_the_terminal():
-    text = report([sheet(TABLE_6, [record(method="\x1b[31mred\nline", store="s\x07.h5")])])
+    text = markdown([sheet(TABLE_6, [record(method="\x1b[31mred\nline", store="s\x07.h5")])])
     assert not re.search(r"[^\n\w\W ]|[\x00-\x09\x0b-\x1f]", text)
     assert re.search(r"^\| +\[31mred line \(lin\) +\|", text, flags=re.MULTILINE)
 
@@ -350,16 +348,24 @@ def test_columns_may_be_data_sets_instead_of_label_ratios(tmp_path):
         "9",
         "audio",
         "from AudioSet",
-        1,
-        ("NS", "US8K"),
-        (Block("accuracy", "accuracy", mean_over_parts, paper),),
-        lambda one: Place("Ours", one.store),
+        lambda one: {"method": "Ours", "data": one.store},
+        columns=("NS", "US8K"),
+        blocks=(Block("accuracy", "accuracy", paper),),
+        row="method",
+        column="data",
     )
     records = [record(0.5, store="US8K"), replace(record(0.6, store="VF"), seed=1)]
     result = sheet(table, records)
-    rows = grid(report([result]), "accuracy")
+    rows = grid(markdown([result]), "accuracy")
     assert rows[0] == ["", "", "NS", "US8K", "VF"]
     assert rows[-1] == ["", "measured", "", "50.0 (1)", "60.0 (1)"]
     panels = draw(result).axes
     assert [axes.get_title() for axes in panels] == ["NS", "US8K", "VF"]
     assert [label.get_text() for label in panels[0].get_yticklabels()] == ["BYOL-A", "Ours"]
+
+
+def test_the_title_of_a_picture_tells_the_measured_data_from_the_papers():
+    """A store may be named as the paper's data and contain something else."""
+    small, whole = (draw(sheet(TABLE_6, [record(store="modelnet40.h5", test_samples=n)])) for n in (50, 2468))
+    assert small.get_suptitle() == "Table 6, shape classification: modelnet40.h5 (50 test shapes)"
+    assert whole.get_suptitle() == "Table 6, shape classification: modelnet40.h5"

@@ -62,7 +62,7 @@ def test_out_holds_the_report_with_its_picture_and_numbers(folder, capsys):
 def test_the_report_explains_itself(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["report", "--help"])
-    assert stop.value.code == 0 and "6, shape classification" in " ".join(capsys.readouterr().out.split())
+    assert stop.value.code == 0 and "6 shape classification" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,10 @@ import pytest
 
 from projects.cli import main
 from projects.image.augmentation import VARIANTS, Augmentation, variant
-from projects.report.markdown import report
-from projects.report.measured import measure
+from projects.report.aggregate import FoundRecord, aggregate
 from projects.report.plot import draw
-from projects.report.run_search import Found
-from projects.report.table import Place
-from projects.report.tables import TABLES
+from projects.report.render import markdown
+from projects.report.tables import TABLES, Match
 from projects.training.records import Record, append_records
 
 OURS = variant("RRC+RQ")
@@ -28,14 +26,14 @@ def record(augmentation: Augmentation = OURS, value=0.5, *, framework="MoCo v3",
     return Record(**{**probe, **about, **changes})
 
 
-def places(one: Record) -> dict[str, tuple[str, str]]:
+def cells_of(one: Record) -> dict[str, tuple[str, str]]:
     """Row and column by number of the table."""
-    found = {number: table.place(one) for number, table in TABLES.items()}
+    found = {number: table.find(one) for number, table in TABLES.items()}
     return {number: (place.row, place.column) for number, place in found.items() if place is not None}
 
 
 def sheet(number: str, records):
-    (only,) = measure(TABLES[number], [Found(one, "results.json") for one in records])
+    (only,) = aggregate(TABLES[number], [FoundRecord(one, "results.json") for one in records])
     return only
 
 
@@ -75,18 +73,18 @@ def test_tables_agree_where_they_hold_the_same_network_but_for_one_digit():
     assert (paper("3", "RRC")[1], paper("4", "RRC")[1]) == (49.3, 49.4)
 
 
-# Places
+# Rows and columns
 
 
 def test_quantization_after_a_random_crop_is_in_all_five_tables():
-    assert places(record()) == {
+    assert cells_of(record()) == {
         "1": ("+ random bins, random values", "MoCo-v3"),
         "2": ("MoCo-v3", "12-ep"),
         "3": ("RRC + Ours", "MoCo-v3"),
         "4": ("RRC + Ours", "MoCo-v3"),
         "5": ("Ours", "12-ep"),
     }
-    assert places(record(framework="BYOL")) == {
+    assert cells_of(record(framework="BYOL")) == {
         "2": ("BYOL", "12-ep"),
         "3": ("RRC + Ours", "BYOL"),
         "4": ("RRC + Ours", "BYOL"),
@@ -105,7 +103,7 @@ def test_quantization_after_a_random_crop_is_in_all_five_tables():
     ],
 )
 def test_every_method_has_its_row(name, expected):
-    assert places(record(variant(name), framework="BYOL")) == {
+    assert cells_of(record(variant(name), framework="BYOL")) == {
         number: (row, "BYOL") for number, row in expected.items()
     }
 
@@ -113,25 +111,25 @@ def test_every_method_has_its_row(name, expected):
 @pytest.mark.parametrize("baseline", ["DACL", "i-Mix", "SSQL"])
 @pytest.mark.parametrize("crop", ["CR", "RRC"])
 def test_baselines_are_in_table_3(crop, baseline):
-    assert places(record(variant(crop), baseline=baseline)) == {"3": (f"{crop} + {baseline}", "MoCo-v3")}
-    assert places(record(variant(f"{crop}+RQ"), baseline=baseline)) == {}
+    assert cells_of(record(variant(crop), baseline=baseline)) == {"3": (f"{crop} + {baseline}", "MoCo-v3")}
+    assert cells_of(record(variant(f"{crop}+RQ"), baseline=baseline)) == {}
 
 
 def test_every_row_of_table_3_and_4_has_a_method():
     baselines = [
         record(variant(crop), baseline=baseline) for crop in ("CR", "RRC") for baseline in ("DACL", "i-Mix", "SSQL")
     ]
-    reached = [places(one) for one in [*baselines, *(record(augmentation) for augmentation in VARIANTS.values())]]
+    reached = [cells_of(one) for one in [*baselines, *(record(augmentation) for augmentation in VARIANTS.values())]]
     for number in "34":
-        assert {places[number][0] for places in reached if number in places} == set(TABLES[number].rows)
+        assert {places[number][0] for places in reached if number in places} == set(TABLES[number].paper_rows)
 
 
 @pytest.mark.parametrize("framework", ["MoCo v3", "BYOL"])
 def test_mean_shift_is_in_table_5_whatever_it_is_built_on(framework):
-    assert places(record(variant("MSF"), baseline="MSF", framework=framework, epochs=200)) == {
+    assert cells_of(record(variant("MSF"), baseline="MSF", framework=framework, epochs=200)) == {
         "5": ("MSF w/w", "200-ep")
     }
-    assert places(record(variant("RRC"), baseline="MSF", framework=framework)) == {}
+    assert cells_of(record(variant("RRC"), baseline="MSF", framework=framework)) == {}
 
 
 @pytest.mark.parametrize(
@@ -144,20 +142,20 @@ def test_mean_shift_is_in_table_5_whatever_it_is_built_on(framework):
 )
 def test_half_random_quantization_is_in_table_1_alone(edges, values, row):
     half = replace(OURS, random_edges=edges, random_values=values)
-    assert places(record(half)) == {"1": (row, "MoCo-v3")}
-    assert places(record(half, framework="BYOL")) == {}
-    assert places(record(replace(half, bins=5))) == {}
+    assert cells_of(record(half)) == {"1": (row, "MoCo-v3")}
+    assert cells_of(record(half, framework="BYOL")) == {}
+    assert cells_of(record(replace(half, bins=5))) == {}
 
 
 def test_the_baseline_is_the_same_whatever_its_absent_quantizer_would_do():
     idle = replace(variant("RRC"), random_edges=False, random_values=False, p=0.5)
-    assert places(record(idle)) == places(record(variant("RRC"))) != {}
-    assert places(record(variant("RRC")))["1"] == ("RRC", "MoCo-v3")
+    assert cells_of(record(idle)) == cells_of(record(variant("RRC"))) != {}
+    assert cells_of(record(variant("RRC")))["1"] == ("RRC", "MoCo-v3")
 
 
 @pytest.mark.parametrize("change", [{"bins": 5}, {"p": 0.5}, {"flip": True}, {"colour": "CJ"}])
 def test_quantization_in_another_way_is_in_no_table(change):
-    assert places(record(replace(OURS, **change))) == {}
+    assert cells_of(record(replace(OURS, **change))) == {}
 
 
 @pytest.mark.parametrize(
@@ -176,22 +174,22 @@ def test_quantization_in_another_way_is_in_no_table(change):
     ids=str,
 )
 def test_records_of_other_kinds_belong_to_no_table(change):
-    assert places(record(**change)) == {}
+    assert cells_of(record(**change)) == {}
 
 
 def test_on_imagenet_the_ablations_take_100_epochs():
     def on_imagenet(epochs):
-        return places(record(epochs=epochs, test_samples=50_000))
+        return cells_of(record(epochs=epochs, test_samples=50_000))
 
     assert set(on_imagenet(100)) == {"1", "2", "3", "4", "5"}
     assert set(on_imagenet(300)) == set(on_imagenet(12)) == {"2", "5"}
-    assert set(places(record(epochs=300))) == {"1", "2", "3", "4", "5"}
+    assert set(cells_of(record(epochs=300))) == {"1", "2", "3", "4", "5"}
 
 
 def test_neighbours_are_measured_beside_tables_1_3_and_4():
     knn = record(protocol="kNN", metric="kNN accuracy")
-    assert set(places(knn)) == {"1", "3", "4"}
-    assert TABLES["3"].place(knn) == Place("RRC + Ours", "MoCo-v3")
+    assert set(cells_of(knn)) == {"1", "3", "4"}
+    assert TABLES["3"].find(knn) == Match("RRC + Ours", "MoCo-v3")
 
 
 # The report
@@ -200,33 +198,35 @@ def test_neighbours_are_measured_beside_tables_1_3_and_4():
 def test_neighbours_have_a_block_without_numbers_of_the_paper():
     about = {"pretraining": record().config["pretraining"]}
     knn = record(value=0.25, protocol="kNN", metric="kNN accuracy", config={**about, "neighbours": 20})
-    text = report([sheet("3", [record(value=0.5, config={**about, "learning_rate": 0.1}), knn])])
+    text = markdown([sheet("3", [record(value=0.5, config={**about, "learning_rate": 0.1}), knn])])
     assert lines(text, "kNN accuracy") == [["", "", "MoCo-v3"], ["RRC + Ours", "measured", "25.0 (1)"]]
     rows = lines(text, "top-1 accuracy")
     ours = rows.index(["RRC + Ours", "paper", "67.9", "67.2"])
     assert rows[ours + 1] == ["", "measured", "50.0 (1)", ""]
-    assert "learning_rate 0.1" in text.split("- Settings of all: ")[1].splitlines()[0]
+    assert "learning_rate 0.1" in text.split("- Config of all methods: ")[1].splitlines()[0]
     assert "- kNN accuracy: neighbours 20.\n" in text
-    assert "### kNN accuracy" not in report([sheet("3", [record()])])
+    assert "### kNN accuracy" not in markdown([sheet("3", [record()])])
 
 
 def test_columns_of_epochs_stand_by_their_number():
     records = [record(epochs=epochs, value=epochs / 1000) for epochs in (200, 1000, 12)]
-    rows = lines(report([sheet("2", records)]), "top-1 accuracy")
+    rows = lines(markdown([sheet("2", records)]), "top-1 accuracy")
     assert rows[0][2:] == ["12-ep", "100-ep", "200-ep", "300-ep", "800-ep", "1000-ep"]
     assert rows[1][2:] == ["", "67.9", "", "71.6", "72.1", ""]
     assert rows[2][2:] == ["1.2 (1)", "", "20.0 (1)", "", "", "100.0 (1)"]
 
 
 def test_the_header_counts_images_and_says_how_far_they_compare():
-    text = report([sheet("3", [record(), record(framework="BYOL")])])
+    text = markdown([sheet("3", [record(), record(framework="BYOL")])])
     assert (
         "- Data: built-in images test, digest d1; 50 test images.\n- Training images: 100 (MoCo-v3), 100 (BYOL)."
         in text
     )
-    assert "are from ImageNet" in text and "This data is another one: compare the order of the methods" in text
+    assert (
+        "are from ImageNet" in text and "This data differs from the paper's: compare the order of the methods" in text
+    )
     assert not re.search(r"shapes|[Ss]tore", text)
-    assert "is another one" not in report([sheet("3", [record(epochs=100, test_samples=50_000)])])
+    assert "differs from the paper's" not in markdown([sheet("3", [record(epochs=100, test_samples=50_000)])])
 
 
 def test_seeds_are_pretrained_one_by_one_and_other_differences_are_said():
@@ -251,7 +251,7 @@ def test_columns_without_an_order_are_panels_with_a_line_for_every_method():
     moco, byol = picture.axes
     assert (moco.get_title(), byol.get_title()) == ("MoCo-v3", "BYOL")
     names = [label.get_text() for label in moco.get_yticklabels()]
-    assert names == list(TABLES["4"].rows)
+    assert names == list(TABLES["4"].paper_rows)
 
     def dots(axes):
         marked = [line for line in axes.lines if line.get_marker() == "o"]
@@ -290,4 +290,4 @@ def test_one_run_fills_all_five_tables(tmp_path, capsys):
 def test_results_of_no_table_are_told_how_to_measure_images(tmp_path, capsys):
     append_records(tmp_path / "results.json", [record(method="untrained", config={"pretraining": {}})])
     assert main(["report", str(tmp_path)]) == 2
-    assert "images (tables 1 to 5) with python -m projects.image.linear_probe" in capsys.readouterr().err
+    assert "image encoders (tables 1 to 5) with pcrq evaluate images" in capsys.readouterr().err

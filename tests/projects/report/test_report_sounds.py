@@ -8,14 +8,13 @@ import pytest
 
 from projects.audio.augmentation import VARIANTS, Augmentation
 from projects.cli import main
-from projects.report.markdown import report
-from projects.report.measured import measure
-from projects.report.run_search import Found
-from projects.report.table import Place
-from projects.report.table9 import PAPER_ACCURACY, TABLE_9
-from projects.report.tables import TABLES
+from projects.report.aggregate import FoundRecord, aggregate
+from projects.report.render import markdown
+from projects.report.tables import TABLES, Match
 from projects.training.records import Record, append_records
 
+TABLE_9 = TABLES["9"]
+PAPER_ACCURACY = TABLE_9.blocks[0].paper
 TASKS = ("NS", "US8K", "VC1", "VF", "SPCV2/12", "SPCV2")
 
 
@@ -32,7 +31,7 @@ def record(
 
 
 def sheets(records):
-    return measure(TABLE_9, [Found(one, "results.json") for one in records])
+    return aggregate(TABLE_9, [FoundRecord(one, "results.json") for one in records])
 
 
 def test_the_papers_numbers_are_those_that_its_text_compares():
@@ -49,16 +48,16 @@ def test_the_papers_numbers_are_those_that_its_text_compares():
     [("RRC+RQ", "Ours"), ("RRC+Mixup", "BYOL-A"), ("BYOL-A", "BYOL-A"), ("RRC", "RRC"), ("scratch", "scratch")],
 )
 def test_every_method_has_its_row(method, row):
-    assert TABLE_9.place(record(method, "VC1")) == Place(row, "VC1")
+    assert TABLE_9.find(record(method, "VC1")) == Match(row, "VC1")
 
 
 def test_other_readings_of_the_paper_have_rows_of_their_names_beside_ours():
     readings = [name for name in VARIANTS if name.startswith("RRC+RQ (")]
     assert len(readings) == 3
-    assert [TABLE_9.place(record(name)).row for name in readings] == readings
+    assert [TABLE_9.find(record(name)).row for name in readings] == readings
     (sheet,) = sheets([record(name) for name in ("RRC+RQ", *readings)])
     assert all(("accuracy", row, "NS") in sheet.cells for row in ("Ours", *readings)) and not sheet.notes
-    assert '"Ours" has one quantizer for a view, after the crop' in report([sheet])
+    assert '"Ours" samples one quantizer per augmented spectrogram, after the crop' in markdown([sheet])
 
 
 def test_published_weights_stand_beside_the_own_byol_a():
@@ -70,34 +69,34 @@ def test_published_weights_stand_beside_the_own_byol_a():
     means = {row: cell.mean for (_, row, _), cell in sheet.cells.items()}
     rows = {"BYOL-A": 50, "BYOL-A, published 512-d": 70, "BYOL-A, published 2048-d": 70}
     assert means == pytest.approx(rows) and not sheet.notes
-    assert TABLE_9.place(published("AudioNTT2020-BYOLA.pth")).row == "BYOL-A, published (AudioNTT2020-BYOLA.pth)"
+    assert TABLE_9.find(published("AudioNTT2020-BYOLA.pth")).row == "BYOL-A, published (AudioNTT2020-BYOLA.pth)"
 
 
 def test_what_differs_from_the_paper_has_a_row_that_says_so():
-    assert TABLE_9.place(record(augmentation=Augmentation(bins=8))).row == "RRC+RQ (bins 8)"
+    assert TABLE_9.find(record(augmentation=Augmentation(bins=8))).row == "RRC+RQ (bins 8)"
     other = Augmentation(per_frequency=True, quantize_first=True)
-    assert TABLE_9.place(record(augmentation=other)).row == "RRC+RQ (per frequency, before the crop)"
+    assert TABLE_9.find(record(augmentation=other)).row == "RRC+RQ (per frequency, before the crop)"
     fewer = Augmentation(bins=3, quantize_first=True)
-    assert TABLE_9.place(record(fewer.name, augmentation=fewer)).row == "RRC+RQ (bins 3, before the crop)"
+    assert TABLE_9.find(record(fewer.name, augmentation=fewer)).row == "RRC+RQ (bins 3, before the crop)"
     assert (
-        TABLE_9.place(record("RRC+Mixup", augmentation=Augmentation(mixup=0.2, bins=0))).row == "RRC+Mixup (mixup 0.2)"
+        TABLE_9.find(record("RRC+Mixup", augmentation=Augmentation(mixup=0.2, bins=0))).row == "RRC+Mixup (mixup 0.2)"
     )
 
 
 def test_records_of_other_tasks_and_protocols_are_not_here():
-    assert TABLE_9.place(record(task="x", config={"task": None})) is None
+    assert TABLE_9.find(record(task="x", config={"task": None})) is None
     for changes in ({"protocol": "kNN"}, {"metric": "loss"}):
-        assert TABLE_9.place(record(**changes)) is None
-    assert TABLE_9.place(Record(**{**asdict(record()), "task": "image classification"})) is None
-    assert all(table.place(record()) is None for number, table in TABLES.items() if number != "9")
-    assert TABLE_9.place(record(config={"task": "NS", "pretraining": "a word"})) == Place("Ours", "NS")
+        assert TABLE_9.find(record(**changes)) is None
+    assert TABLE_9.find(Record(**{**asdict(record()), "task": "image classification"})) is None
+    assert all(table.find(record()) is None for number, table in TABLES.items() if number != "9")
+    assert TABLE_9.find(record(config={"task": "NS", "pretraining": "a word"})) == Match("Ours", "NS")
 
 
 def test_all_tasks_stand_in_one_table_though_their_data_differ():
     (sheet,) = sheets([record(task=task, value=0.1 * place) for place, task in enumerate(TASKS, 1)])
     assert [round(sheet.cells["accuracy", "Ours", task].mean) for task in TASKS] == [10, 20, 30, 40, 50, 60]
     assert sheet.cells["accuracy", "Ours", "Average"].mean == pytest.approx(35)
-    text = report([sheet])
+    text = markdown([sheet])
     assert "VC1.h5, digest digest of VC1; 80 training and 20 test sounds." in text and "are other data" not in text
 
 
@@ -123,7 +122,7 @@ def test_another_version_of_a_task_opens_a_table_of_its_own():
 def test_other_sounds_have_a_column_and_a_sentence():
     (sheet,) = sheets([record(task="sounds.h5"), record(task="sounds.h5", protocol="kNN", metric="kNN accuracy")])
     assert sheet.columns == [*TASKS, "Average", "sounds.h5"]
-    text = report([sheet])
+    text = markdown([sheet])
     assert "are other data" in text and "### kNN accuracy" in text
 
 

@@ -46,20 +46,30 @@ def test_a_file_from_before_tasks_is_read(tmp_path):
 
 
 VERSION_1 = """{"format": "pcrq-results", "version": 1, "records": [{
- "method": "MID", "protocol": "linear", "metric": "accuracy", "value": 0.5, "ratio": 0.1, "seed": 0, "store": "s.h5",
+ "arm": "MID", "protocol": "linear", "metric": "accuracy", "value": 0.5, "ratio": 0.1, "seed": 0, "store": "s.h5",
  "digest": "abc", "train_shapes": 10, "test_shapes": 5, "task": "t", "config": {"bins": 30}, "seconds": 2.5, "code": ""
 }]}"""
 
 
-def test_a_file_of_version_1_is_read_and_goes_on_as_one_of_version_2(tmp_path):
-    """It is from before images, and calls its samples shapes."""
+def test_a_file_of_version_1_is_read_and_rewritten_in_the_current_version(tmp_path):
+    """It calls its samples shapes, and its method an arm."""
     path = tmp_path / "results.json"
     path.write_text(VERSION_1)
     (old,) = read_records(path)
     assert old == record(task="t", seconds=2.5) and (old.train_samples, old.test_samples) == (10, 5)
     append_records(path, [record(seed=1)])
-    assert json.loads(path.read_text())["version"] == 2
+    assert json.loads(path.read_text())["version"] == 3
     assert read_records(path) == [old, record(seed=1)]
+
+
+def test_a_file_of_version_2_is_read(tmp_path):
+    path = tmp_path / "results.json"
+    text = VERSION_1.replace('"version": 1', '"version": 2').replace("_shapes", "_samples")
+    pretraining = '{"rival": "DACL", "rival_options": {"alpha": 0.9}}'
+    path.write_text(text.replace('{"bins": 30}', f'{{"pretraining": {pretraining}}}'))
+    (old,) = read_records(path)
+    assert old.method == "MID"
+    assert old.config["pretraining"] == {"baseline": "DACL", "baseline_options": {"alpha": 0.9}}
 
 
 def test_names_of_one_version_are_refused_in_the_other(tmp_path):
@@ -71,8 +81,8 @@ def test_names_of_one_version_are_refused_in_the_other(tmp_path):
 
 def test_a_file_of_a_later_version_is_not_guessed_at(tmp_path):
     path = tmp_path / "results.json"
-    path.write_text(VERSION_1.replace('"version": 1', '"version": 3'))
-    with pytest.raises(InputError, match="version 3, not 1 to 2"):
+    path.write_text(VERSION_1.replace('"version": 1', '"version": 4'))
+    with pytest.raises(InputError, match="version 4, not 1 to 3"):
         append_records(path, [record()])
 
 

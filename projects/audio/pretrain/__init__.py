@@ -1,1 +1,0 @@
-"""Pretraining on sounds by BYOL-A, with randomized quantization or mixup, and its evaluation."""

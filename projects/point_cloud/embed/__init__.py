@@ -1,1 +1,0 @@
-"""Features of meshes and of stored shapes, and what lies near what."""

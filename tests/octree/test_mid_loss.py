@@ -1,0 +1,142 @@
+"""Banks and losses against loops over shapes and patches."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from octree import MIDFeatures, MIDLoss, PointBatch
+from octree.mid_loss import PatchMemory, ShapeMemory, majority_patch
+
+
+def unit(*size, seed=0):
+    return F.normalize(torch.randn(*size, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def normalised(vector):
+    return vector / np.linalg.norm(vector)
+
+
+def example(index=(7, 2, 4)):
+    """Three shapes of 5, 0 and 7 points, four patches; the shape without points was clipped away."""
+    batch_id = torch.tensor([0] * 5 + [2] * 7)
+    patch = torch.tensor([0, 0, 1, 3, 3] + [2, 2, 2, 0, 0, 1, 1])
+    batch = PointBatch.from_points(torch.zeros(12, 3), batch_id, index=index, patches=patch)
+    return MIDFeatures(unit(3, 6), unit(12, 5, seed=1)), batch
+
+
+def test_banks_start_as_unit_vectors_equal_on_every_device():
+    first, second = PatchMemory(4, 3, 8).memory, PatchMemory(4, 3, 8).memory
+    assert torch.equal(first, second)
+    torch.testing.assert_close(first.norm(dim=-1), torch.ones(4, 3))
+
+
+def test_the_shape_bank_moves_half_way_to_the_feature():
+    bank, (features, batch) = ShapeMemory(10, 6), example()
+    before = bank.memory.clone()
+    bank.update(features.global_feature, batch.index)
+    for row in range(10):
+        expected = before[row].numpy()
+        if row in (7, 2, 4):
+            place = [7, 2, 4].index(row)
+            expected = normalised(0.5 * features.global_feature[place].numpy() + 0.5 * expected)
+        np.testing.assert_allclose(bank.memory[row].numpy(), expected, atol=1e-6)
+
+
+def test_a_shape_that_comes_twice_counts_with_its_mean_in_any_order():
+    feature, banks = unit(3, 6), []
+    for order in ([0, 1, 2], [1, 2, 0]):
+        bank = ShapeMemory(10, 6)
+        bank.update(feature[order], torch.tensor([5, 5, 8])[order])
+        banks.append(bank.memory)
+    torch.testing.assert_close(*banks)
+    old = ShapeMemory(10, 6).memory[5].numpy()
+    mean = normalised(feature[0].numpy() + feature[1].numpy())
+    np.testing.assert_allclose(banks[0][5].numpy(), normalised(mean + old), atol=1e-6)
+
+
+def test_the_patch_bank_moves_to_the_mean_of_the_leaves_of_each_patch():
+    bank, (features, batch) = PatchMemory(10, 4, 5), example()
+    before = bank.memory.clone().numpy()
+    bank.update(features.local_feature, batch.batch_id, batch.patches, batch.index)
+    expected = before.copy()
+    for place, row in enumerate(batch.index.tolist()):
+        for patch in range(4):
+            mine = (batch.batch_id == place) & (batch.patches == patch)
+            if mine.any():
+                mean = normalised(features.local_feature[mine].numpy().mean(axis=0))
+                expected[row, patch] = normalised(0.5 * mean + 0.5 * before[row, patch])
+    np.testing.assert_allclose(bank.memory.numpy(), expected, atol=1e-6)
+    assert np.array_equal(bank.memory[2].numpy(), before[2])  # its shape had no leaf
+
+
+def test_features_that_are_not_finite_leave_the_banks_alone():
+    loss, (features, batch) = MIDLoss(10, 4, 6, 5), example()
+    before = {name: tensor.clone() for name, tensor in loss.state_dict().items()}
+    loss.update(MIDFeatures(features.global_feature * float("nan"), features.local_feature * float("inf")), batch)
+    assert all(torch.equal(before[name], tensor) for name, tensor in loss.state_dict().items())
+
+
+def test_similarities_are_to_the_patches_of_the_own_shape_for_shapes_of_any_size():
+    counts = torch.tensor([1, 0, 300, 128, 129])
+    bank, index = PatchMemory(9, 4, 5), torch.tensor([3, 1, 8, 0, 5])
+    batch_id, feature = torch.arange(5).repeat_interleave(counts), unit(int(counts.sum()), 5)
+    expected = torch.stack([bank.memory[index[shape]] @ f for shape, f in zip(batch_id, feature, strict=True)])
+    torch.testing.assert_close(bank.similarity(feature, batch_id, index), expected)
+
+
+def test_losses_are_cross_entropies_over_the_banks():
+    loss, (features, batch) = MIDLoss(10, 4, 6, 5), example()
+    result = loss(features, batch)
+    shape_terms, point_terms, shape_hits, point_hits = [], [], [], []
+    for place, row in enumerate(batch.index.tolist()):
+        logits = loss.shape_memory.memory.numpy() @ features.global_feature[place].numpy() / 0.1
+        shape_terms.append(np.log(np.exp(logits).sum()) - logits[row])
+        shape_hits.append(logits.argmax() == row)
+    for leaf, (place, patch) in enumerate(zip(batch.batch_id.tolist(), batch.patches.tolist(), strict=True)):
+        logits = loss.patch_memory.memory[batch.index[place]].numpy() @ features.local_feature[leaf].numpy() / 0.1
+        point_terms.append(np.log(np.exp(logits).sum()) - logits[patch])
+        point_hits.append(logits.argmax() == patch)
+    np.testing.assert_allclose(float(result.shape_loss), np.mean(shape_terms), rtol=1e-5)
+    np.testing.assert_allclose(float(result.point_loss), np.mean(point_terms), rtol=1e-5)
+    np.testing.assert_allclose(float(result.shape_accuracy), np.mean(shape_hits), rtol=1e-6)
+    np.testing.assert_allclose(float(result.point_accuracy), np.mean(point_hits), rtol=1e-6)
+    np.testing.assert_allclose(float(result.total), np.mean(shape_terms) + np.mean(point_terms), rtol=1e-5)
+
+
+def test_repeated_updates_let_the_bank_recognise_its_shapes():
+    loss, (features, batch) = MIDLoss(10, 4, 6, 5), example()
+    first = float(loss(features, batch).total)
+    for _ in range(8):
+        loss.update(features, batch)
+    result = loss(features, batch)
+    assert float(result.total) < 0.5 * first
+    assert float(result.shape_accuracy) == 1
+
+
+@pytest.mark.parametrize("limit", [7, 100])
+def test_a_leaf_takes_the_patch_of_most_of_its_points(limit):
+    leaf_of_point = torch.randint(0, 40, (2000,), generator=torch.Generator().manual_seed(0))
+    patches = torch.randint(0, 7, (2000,), generator=torch.Generator().manual_seed(1))
+    for leaf, patch in enumerate(majority_patch(leaf_of_point, patches, 40, limit).tolist()):
+        votes = Counter(patches[leaf_of_point == leaf].tolist())
+        most = max(votes.values())
+        assert patch == min(p for p, count in votes.items() if count == most)
+
+
+def test_features_of_voxels_get_the_cloud_and_patch_of_their_points():
+    """The same as one local feature per point, where every voxel has one point; the order of the points is free."""
+    loss, (features, batch) = MIDLoss(10, 4, 6, 5), example()
+    expected = loss(features, batch)
+    order = torch.tensor([3, 0, 4, 1, 2, 11, 5, 9, 10, 6, 8, 7])  # within the clouds
+    shuffled = PointBatch.from_points(
+        batch.points, batch.batch_id, batch_size=3, index=batch.index, patches=batch.patches[order]
+    )
+    found = loss(MIDFeatures(features.global_feature, features.local_feature, order), shuffled)
+    assert (found.point_loss, found.point_accuracy) == (expected.point_loss, expected.point_accuracy)
+
+
+def test_names_of_the_banks_in_a_checkpoint():
+    assert list(MIDLoss(3, 4).state_dict()) == ["shape_memory.memory", "patch_memory.memory"]
