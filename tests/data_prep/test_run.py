@@ -251,7 +251,7 @@ def test_contradictory_calls_are_refused_before_any_work(items, prepare_quickly,
         ({"items": [items[0], items[0]]}, "occurs twice"),
         ({"classes": []}, "category 'even'"),
         ({"items": [Item("a", items[0].load, split="dev")]}, "split 'dev'"),
-        ({"out": tmp_path / "store.zip"}, r"ends in \.h5"),
+        ({"out": tmp_path / "store.zip"}, r"must end in \.h5"),
         ({"out": tmp_path / "none/store.h5"}, "does not exist"),
         ({"jobs": 0}, "at least one"),
     ]:
