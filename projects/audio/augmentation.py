@@ -155,11 +155,11 @@ class AudioViews(nn.Module):
             self.mixup.memory.remember(samples)
             views = self.mixup(views, generator)
         if self.quantize is not None and self.augmentation.quantize_first:
-            views = self.quantize(views, generator)
+            views = self.quantize(views, generator=generator)
         if self.augmentation.crop:
             views = ResizeCrops.sample(views, generator)(views)
         if self.quantize is not None and not self.augmentation.quantize_first:
-            views = self.quantize(views, generator)
+            views = self.quantize(views, generator=generator)
         first, second = normalize_batch(views).chunk(2)
         return first, second
 

@@ -17,11 +17,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from pcrq import InputError
+from pcrq.evaluation import linear_accuracy, train_linear
 from pcrq.stores import SoundStore
 from projects.audio.embedding import embed_sounds
 from projects.audio.encoder import UNTRAINED, AudioNTT2020, LoadedEncoder, load_encoder
@@ -160,17 +160,16 @@ def train_classifier(
         epochs: maximum number of epochs.
     """
     generator = torch.Generator().manual_seed(seed)
-    layer = _new_layer(features.shape[1], classes, generator).to(features.device)
+    layer, bound = nn.Linear(features.shape[1], classes), features.shape[1] ** -0.5
+    for parameter in layer.parameters():  # PyTorch's initialization, but from the generator
+        nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    layer.to(features.device)
     optimizer = torch.optim.Adam(layer.parameters(), LEARNING_RATE)
     best, best_accuracy, worse = {}, -1.0, 0
     for _ in range(epochs):
         order = train[torch.randperm(len(train), generator=generator).to(train.device)]
-        for batch in order.split(BATCH_SIZE):
-            loss = F.cross_entropy(layer(features[batch]), category[batch])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-        reached = accuracy(layer, features[validation], category[validation])
+        train_linear(layer, optimizer, features, category, order.split(BATCH_SIZE))
+        reached = linear_accuracy(layer, features[validation], category[validation])
         if reached >= best_accuracy:
             best_accuracy, worse = reached, 0
             best = {name: value.clone() for name, value in layer.state_dict().items()}
@@ -179,20 +178,6 @@ def train_classifier(
             if worse == PATIENCE:
                 break
     layer.load_state_dict(best)
-    return layer
-
-
-@torch.no_grad()
-def accuracy(layer: nn.Linear, features: Tensor, category: Tensor) -> float:
-    """Accuracy in [0, 1] of a linear layer on features (S, D) with categories (S,)."""
-    return float((layer(features).argmax(dim=1) == category).double().mean())
-
-
-def _new_layer(features: int, classes: int, generator: torch.Generator) -> nn.Linear:
-    """A layer with PyTorch's own initialization, but from a generator."""
-    layer, bound = nn.Linear(features, classes), features**-0.5
-    for parameter in layer.parameters():
-        nn.init.uniform_(parameter, -bound, bound, generator=generator)
     return layer
 
 
@@ -398,7 +383,7 @@ def partition_accuracy(embedded: _Embedded, part: Partition, classes: int, seed:
     rows = embedded.rows(train), embedded.rows(validation)
     layer = train_classifier(features, category, *rows, classes, seed, epochs)
     test = embedded.rows(part.test)
-    return accuracy(layer, features[test], category[test])
+    return linear_accuracy(layer, features[test], category[test])
 
 
 def _summary(accuracies: list[float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pcrq import randomized_quantize
+from data_prep import load_sound
+from pcrq import InputError, randomized_quantize
 from pcrq.files import atomic_write
+from pcrq.stores import SoundStore, entry_index, split_store_name
 from projects.audio.log_mel import FFT, HIGHEST, HOP, LOWEST, MELS, SAMPLE_RATE, LogMel
 
 if TYPE_CHECKING:
@@ -26,6 +29,31 @@ _LEFT, _RIGHT, _TOP, _BOTTOM, _GAP = 0.65, 0.8, 0.35, 0.5, 0.3  # inches, around
 _BAR = 0.1  # inches, width of the color bar
 _DPI = 120
 _TICKS = (250, 500, 1000, 2000, 4000)  # Hz
+
+
+def load_waveform(name: str) -> Tensor:
+    """Load one sound.
+
+    Args:
+        name: a wav, flac, ogg or mp3 file, or ``STORE.h5:KEY``, where KEY is an index (negative ones count from the
+            end) or the id of a sound.
+
+    Returns:
+        (T,) float32 in [-1, 1] at 16 kHz, long enough for a spectrogram.
+
+    Raises:
+        InputError: there is no such file or sound, or it cannot be used.
+    """
+    named = split_store_name(name)
+    if named is None:
+        samples = load_sound(name)
+    else:
+        path, key = named
+        with contextlib.closing(SoundStore(path)) as store:
+            samples = store.samples(entry_index(store, store.ids, key))
+    if len(samples) <= FFT // 2:
+        raise InputError(f"{name}: {len(samples)} samples at 16 kHz; a spectrogram needs at least {FFT // 2 + 1}")
+    return torch.from_numpy(samples)
 
 
 def quantized_spectrograms(

@@ -147,9 +147,8 @@ def _view_image(args: argparse.Namespace) -> None:
 
 
 def _view_sound(args: argparse.Namespace) -> None:
-    from projects.audio.figures import quantized_spectrograms, save_spectrograms, save_wav
+    from projects.audio.figures import load_waveform, quantized_spectrograms, save_spectrograms, save_wav
     from projects.audio.log_mel import SAMPLE_RATE
-    from projects.audio.sound_source import load_waveform
 
     if args.save is None:
         _require_viewer("--save picture.png or --save sound.wav")

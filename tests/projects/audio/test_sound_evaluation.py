@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pcrq.errors import InputError
+from pcrq.evaluation import linear_accuracy
 from pcrq.stores.sound_store import SoundStore
 from projects.audio import evaluate as evaluation
 from projects.audio.embedding import embed_sounds
@@ -173,7 +174,7 @@ def test_training_stops_after_ten_worse_epochs_and_takes_the_last_of_the_best(mo
         seen.append(layer.weight.detach().clone())
         return next(told)
 
-    monkeypatch.setattr(evaluation, "accuracy", scripted)
+    monkeypatch.setattr(evaluation, "linear_accuracy", scripted)
     layer = train_classifier(features, category, train, validation, 3, seed=1)
     assert len(seen) == 4 + 10
     assert torch.equal(layer.weight, seen[3]) and not torch.equal(layer.weight, seen[1])
@@ -182,7 +183,7 @@ def test_training_stops_after_ten_worse_epochs_and_takes_the_last_of_the_best(mo
 def test_no_more_epochs_than_asked_for(monkeypatch):
     features, category = blobs()
     seen = []
-    monkeypatch.setattr(evaluation, "accuracy", lambda *_: seen.append(0) or len(seen) / 100)
+    monkeypatch.setattr(evaluation, "linear_accuracy", lambda *_: seen.append(0) or len(seen) / 100)
     train_classifier(features, category, torch.arange(40), torch.arange(40, 60), 3, seed=1, epochs=7)
     assert len(seen) == 7
 
@@ -216,7 +217,7 @@ def test_the_classifier_learns_what_logistic_regression_learns():
     reference = LogisticRegression().fit(features[:5000], category[:5000])
     expected = reference.score(features[6000:], category[6000:])
     assert 0.7 < expected < 0.9
-    assert evaluation.accuracy(layer, features[6000:], category[6000:]) == pytest.approx(expected, abs=0.01)
+    assert linear_accuracy(layer, features[6000:], category[6000:]) == pytest.approx(expected, abs=0.01)
 
 
 # --- partitions -------------------------------------------------------------------------------------------------------
@@ -291,7 +292,7 @@ def test_every_fold_standardises_the_embeddings_once_by_its_own_clips(write_soun
             layer = train_classifier(
                 standardised, category, *map(torch.from_numpy, (train, validation)), 2, record.seed, 9
             )
-            values.append(evaluation.accuracy(layer, standardised[part.test], category[part.test]))
+            values.append(linear_accuracy(layer, standardised[part.test], category[part.test]))
         assert record.value == np.mean(values) and len(set(values)) > 1
 
 

@@ -254,7 +254,7 @@ def test_a_sound_is_shown_beside_three_draws(tone, tmp_path, capsys):
         ("a", []),
         ("b", ["--bins", "5", "5", "5"]),
         ("c", ["--seed", "1"]),
-        ("d", ["--per-frequency"]),
+        ("d", ["--per_frequency"]),
     ):
         assert main(["view", tone, *words, "--save", str(tmp_path / f"{name}.png")]) == 0
         assert capsys.readouterr().out == f"wrote {tmp_path / f'{name}.png'}\n"
@@ -299,7 +299,7 @@ def test_of_a_long_sound_ten_seconds_are_taken(tone, tmp_path, capsys):
         (["tone.wav", "--save", "tone.wav"], r"--save tone\.wav: this is the input file"),
         (["tone.wav", "--save", "x.png", "--bins", "0"], r"--bins 0: .*5 for sounds"),
         (["tone.wav", "--save", "x.png", "--title", "T"], r"--title: only for shapes"),
-        (["photo.jpg", "--save", "x.png", "--per-frequency"], r"--per_frequency: only for sounds"),
+        (["photo.jpg", "--save", "x.png", "--per_frequency"], r"--per_frequency: only for sounds"),
         (["store.h5:0", "--save", "x.wav"], r"--save x\.wav: must be a \.png file .* or a \.html file"),
         (["sounds.h5:0", "--save", "x.html"], r"--save x\.html: must be a \.png file .* or a \.wav file"),
         (["sounds.h5:2", "--save", "x.png"], r"there is no sound 2; the store contains 2 sounds, 0 to 1"),
