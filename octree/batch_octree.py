@@ -61,7 +61,7 @@ def build_octree(batch: PointBatch, depth: int, full_depth: int = 2) -> BatchOct
 
 
 def build_neighbours(octree: BatchOctree, nempty: bool) -> None:
-    """Fill the 3³ neighbour tables of the octree in place, from its full depth down to the leaves.
+    """Fill the 3³ neighbor tables of the octree in place, from its full depth down to the leaves.
 
     With ``nempty`` only non-empty nodes get a row, looked up through their parents' rows: the tables that
     ``octree.get_neigh(depth, nempty=True)`` returns, without ever building those of all nodes.
@@ -78,7 +78,7 @@ def build_neighbours(octree: BatchOctree, nempty: bool) -> None:
 
 
 def _neighbours_by_parent(octree: BatchOctree, depth: int) -> torch.Tensor:
-    """(L, 27) int64 neighbours among the L non-empty nodes of ``depth``, -1 where there is none."""
+    """(L, 27) int64 neighbors among the L non-empty nodes of ``depth``, -1 where there is none."""
     node = octree.nempty_index(depth)
     parent, octant = node >> 3, node & 7
     parent_neighbour = octree.nempty_neighs[depth - 1][parent].gather(1, octree.lut_parent[octant])
@@ -102,7 +102,7 @@ def interpolate_to_children(data: torch.Tensor, octree: BatchOctree, depth: int,
     child = octree.nempty_index(depth + 1)
     octant = torch.arange(8, device=data.device)
     bits = torch.stack([octant >> 2 & 1, octant >> 1 & 1, octant & 1], dim=1)
-    quarter = (bits * 2 - 1) / 4  # a child's centre lies a quarter of its parent's side from the parent's centre
+    quarter = (bits * 2 - 1) / 4  # a child's center is a quarter of its parent's side from the parent's center
     return _interpolate(data, octree, depth, child >> 3, quarter[child & 7], nempty)
 
 
@@ -128,12 +128,12 @@ def _interpolate(
 ) -> torch.Tensor:
     """Interpolate at places inside non-empty nodes.
 
-    The eight nodes around a place are the one it lies in and seven of that one's 26 neighbours, looked up in the
-    neighbour table. Nodes that do not exist are left out and the other weights rescaled.
+    The eight nodes around a place are the one it lies in and seven of its 26 neighbors, looked up in the
+    neighbor table. Nodes that do not exist are left out and the other weights rescaled.
 
     Args:
         node: (P,) int64 node that a place lies in, counted among the non-empty ones.
-        offset: (P, 3) place relative to the node's centre, in sides of the node, in [-0.5, 0.5].
+        offset: (P, 3) place relative to the node's center, in sides of the node, in [-0.5, 0.5].
     """
     row = node if nempty else octree.nempty_index(depth)[node]
     table = octree.get_neigh(depth, "333", 1, nempty)

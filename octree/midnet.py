@@ -97,6 +97,10 @@ class MIDNet(nn.Module):
         config: the architecture; None for the paper's.
         **options: fields of :class:`MIDNetConfig` that replace those of ``config``: ``MIDNet(depth=5, width=32)``.
 
+    Attributes:
+        config: the architecture.
+        pretraining: plain values that describe the pretraining, set by :func:`octree.load_pretrained`.
+
     Example:
         >>> network = MIDNet(depth=5, width=32, blocks=1, nempty=True)
         >>> features = network(batch)
@@ -106,8 +110,8 @@ class MIDNet(nn.Module):
 
     def __init__(self, config: MIDNetConfig | None = None, **options: Any):
         super().__init__()
-        self.config = replace(config or MIDNetConfig(), **options)
-        config = self.config
+        self.config = config = replace(config or MIDNetConfig(), **options)
+        self.pretraining: dict[str, Any] = {}
         self.backbone = HRNet(config.width, IN_CHANNELS, config.blocks, config.nempty)
         self.shape_head = ShapeHead(self.backbone.channels, config.shape_channels, config.nempty)
         self.point_head = PointHead(self.backbone.channels, config.point_channels, config.nempty)

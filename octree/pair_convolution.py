@@ -14,7 +14,7 @@ import torch
 from ocnn.octree import Octree
 
 Pairs = list[tuple[torch.Tensor, torch.Tensor]]
-_CENTRE = 13  # offset (0, 0, 0) of the 3³ kernel
+_CENTER = 13  # offset (0, 0, 0) of the 3³ kernel
 
 
 class PairConv(ocnn.nn.OctreeConv):  # type: ignore[misc] # ocnn has no types
@@ -54,7 +54,7 @@ def neighbour_pairs(octree: Octree, depth: int, nempty: bool) -> Pairs:
     if (depth, nempty) not in cache:
         table = octree.get_neigh(depth, "333", 1, nempty)
         pairs: Pairs = []
-        for column in table[:, :_CENTRE].t():  # the other half mirrors this one
+        for column in table[:, :_CENTER].t():  # the other half mirrors this one
             node = torch.nonzero(column >= 0).squeeze(1)
             pairs.append((node, column[node].long()))
         cache[depth, nempty] = pairs + [(neighbour, node) for node, neighbour in reversed(pairs)]
@@ -68,8 +68,8 @@ class _PairProduct(torch.autograd.Function):
     def forward(ctx: Any, data: torch.Tensor, weights: torch.Tensor, pairs: Pairs) -> torch.Tensor:
         ctx.save_for_backward(data, weights)
         ctx.pairs = pairs
-        out = data @ weights[_CENTRE]
-        for weight, (node, neighbour) in zip(_around_centre(weights), pairs, strict=True):
+        out = data @ weights[_CENTER]
+        for weight, (node, neighbour) in zip(_around_center(weights), pairs, strict=True):
             out.index_add_(0, node, data.index_select(0, neighbour) @ weight)
         return out
 
@@ -77,11 +77,11 @@ class _PairProduct(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None]:
         data, weights = ctx.saved_tensors
         needs_data, needs_weights = ctx.needs_input_grad[:2]
-        grad_data = grad @ weights[_CENTRE].t() if needs_data else None
+        grad_data = grad @ weights[_CENTER].t() if needs_data else None
         grad_weights = torch.empty_like(weights) if needs_weights else None
         if grad_weights is not None:
-            grad_weights[_CENTRE] = data.t() @ grad
-        offsets = [offset for offset in range(len(weights)) if offset != _CENTRE]
+            grad_weights[_CENTER] = data.t() @ grad
+        offsets = [offset for offset in range(len(weights)) if offset != _CENTER]
         for offset, (node, neighbour) in zip(offsets, ctx.pairs, strict=True):
             grad_here = grad.index_select(0, node)
             if grad_data is not None:
@@ -91,5 +91,5 @@ class _PairProduct(torch.autograd.Function):
         return grad_data, grad_weights, None
 
 
-def _around_centre(weights: torch.Tensor) -> list[torch.Tensor]:
-    return [*weights[:_CENTRE], *weights[_CENTRE + 1 :]]
+def _around_center(weights: torch.Tensor) -> list[torch.Tensor]:
+    return [*weights[:_CENTER], *weights[_CENTER + 1 :]]

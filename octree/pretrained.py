@@ -1,7 +1,7 @@
-"""A pretrained MID-Net to take away: a folder with ``model.safetensors`` and ``config.json``.
+"""Load, export and use a pretrained MID-Net.
 
-The weights are plain numbers in the format of https://huggingface.co/docs/safetensors, the description is JSON; neither
-can run code, and what is loaded is compared with the fingerprint of what was saved.
+An exported network is a folder with ``model.safetensors`` (see https://huggingface.co/docs/safetensors) and
+``config.json``. Neither can run code; ``config.json`` has a digest of the weights, which is checked on loading.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from octree.midnet import MIDNet, MIDNetConfig
-from octree.point_batch import collate
+from octree.point_batch import Shape, ShapeStore, collate
 from pcrq.checkpoint import CONFIG, WEIGHTS, check_weights, load_checkpoint, load_exported, save_exported
 from pcrq.errors import InputError
-from pcrq.stores.shape_store import Shape, ShapeStore
 
 FORMAT = "pcrq-midnet"
 VERSION = 1
@@ -26,123 +26,64 @@ KEY = "midnet"
 PREFIX = "network."
 
 
-def describe(network: MIDNet, pretraining: dict | None = None) -> dict:
-    """What a training run adds to its checkpoints, under ``KEY``, so that the network can be rebuilt.
+def describe(network: MIDNet, pretraining: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the entry ``KEY`` of a training checkpoint, from which the network can be rebuilt.
 
     Args:
-        network: the network whose weights are in the checkpoint, their names preceded by ``PREFIX``.
-        pretraining: plain values that tell how it was pretrained: bins, epochs, store, …
+        network: the network whose weights are in the checkpoint's ``state_dict``, with the prefix ``PREFIX``.
+        pretraining: plain values that describe the pretraining: bins, epochs, store, …
 
     Returns:
-        What :func:`octree.load_pretrained` reads; plain values.
+        Plain values, which :func:`octree.load_pretrained` reads.
     """
     return {"version": 1, "config": network.hyper_parameters(), "pretraining": dict(pretraining or {})}
 
 
 def load_pretrained(path: str | Path) -> MIDNet:
-    """Load a pretrained network from any of the forms it is kept in; nothing in them is executed.
+    """Load a pretrained network from an exported folder or a training checkpoint; no code in them is executed.
 
     Args:
-        path: a folder that :func:`save_pretrained` wrote, the ``model.safetensors`` in it, or a training checkpoint
+        path: a folder written by :func:`save_pretrained`, the ``model.safetensors`` in it, or a training checkpoint
             (``.ckpt``).
 
     Returns:
-        The network in evaluation mode on the CPU. Its attribute ``pretraining`` is a dictionary of plain values that
-        tells how it was pretrained (bins, epochs, store, …), empty where that is unknown.
+        The network in evaluation mode on the CPU. Its attribute ``pretraining`` is a dictionary that describes the
+        pretraining (bins, epochs, store, …), empty where that is unknown.
 
     Raises:
         InputError: the file or folder is missing, damaged, of another kind or a newer version, or its weights do not
-            fit the architecture it names.
+            fit its architecture.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such checkpoint or folder; name a .ckpt of a training run or an exported folder")
-    if path.is_dir():
-        return _load_exported(path)
-    if path.suffix.lower() == ".safetensors":
+    if path.is_dir() or path.suffix.lower() == ".safetensors":
         return _load_exported(path)
     return _load_from_checkpoint(path)
 
 
 def save_pretrained(network: MIDNet, folder: str | Path, *, force: bool = False) -> Path:
-    """Write a network as a folder that :func:`load_pretrained` takes, whole or not at all.
+    """Export a network as a folder for :func:`load_pretrained`; an error leaves no partial folder.
 
     Args:
-        network: the network; its attribute ``pretraining``, where it has one, goes into ``config.json``.
-        folder: where to; the folder it is in must exist.
-        force: replace a network that was exported there before. Other files are never replaced.
+        network: the network; its attribute ``pretraining`` is saved in ``config.json``.
+        folder: folder to write; its parent must exist.
+        force: replace an exported network. Other files are never replaced.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: the folder holds something already, or cannot be written.
+        InputError: the folder is not empty, or cannot be written.
     """
     about = {
         "format": FORMAT,
         "version": VERSION,
         "architecture": network.hyper_parameters(),
         "feature": {"name": "fc1", "dimension": 8 * network.config.width},
-        "pretraining": getattr(network, "pretraining", {}),
+        "pretraining": network.pretraining,
     }
     return save_exported(folder, network, about, force)
-
-
-def pretraining_method(pretraining: Mapping) -> str:
-    """What a report calls a network: "MID", "MID + quantization", or "pretrained" where its bins are unknown."""
-    if "bins" not in pretraining:
-        return "pretrained"
-    return "MID + quantization" if pretraining["bins"] else "MID"
-
-
-def _load_exported(path: Path) -> MIDNet:
-    about, weights = load_exported(path, FORMAT, VERSION, "MID-Net")
-    folder = path if path.is_dir() else path.parent
-    network = _build(about["architecture"], weights, folder / CONFIG, folder / WEIGHTS)
-    network.pretraining = about["pretraining"]
-    return network
-
-
-def _load_from_checkpoint(path: Path) -> MIDNet:
-    checkpoint = load_checkpoint(path)
-    about = checkpoint.get(KEY)
-    if not isinstance(about, dict) or "state_dict" not in checkpoint:
-        raise InputError(f"{path}: a checkpoint, but not of a MID-Net; pretrain one with projects.point_cloud.pretrain")
-    weights = {
-        name.removeprefix(PREFIX): tensor
-        for name, tensor in checkpoint["state_dict"].items()
-        if name.startswith(PREFIX)
-    }
-    network = _build(about.get("config"), weights, path, path)
-    network.pretraining = about.get("pretraining", {})
-    return network
-
-
-def _build(architecture: object, weights: dict[str, torch.Tensor], named_by: Path, weights_path: Path) -> MIDNet:
-    """A network of an architecture, which ``named_by`` gives, with the weights of ``weights_path``."""
-    try:
-        network = MIDNet(_checked_config(architecture))
-    except (TypeError, RuntimeError, InputError) as error:  # RuntimeError: a network larger than the memory
-        raise InputError(
-            f"{named_by}: its architecture does not fit this version's MID-Net ({error}); update pcrq or pretrain again"
-        ) from error
-    check_weights(
-        weights_path, "the MID-Net that is named with them", network.state_dict(), weights, "export or pretrain again"
-    )
-    network.load_state_dict(weights)
-    return network.eval()
-
-
-def _checked_config(architecture: object) -> MIDNetConfig:
-    defaults = asdict(MIDNetConfig())
-    if not isinstance(architecture, dict):
-        raise TypeError("none is given")
-    for name, value in architecture.items():
-        if name not in defaults:
-            raise TypeError(f"unknown entry {name!r}")
-        if type(value) is not type(defaults[name]):
-            raise TypeError(f"{name} is {value!r}")
-    return MIDNetConfig(**architecture)
 
 
 @torch.no_grad()
@@ -178,3 +119,60 @@ def embed(
     finally:
         network.train(training)
     return torch.cat(features)
+
+
+def pretraining_method(pretraining: Mapping[str, Any]) -> str:
+    """Return the name for reports: "MID", "MID + quantization", or "pretrained" where the bins are unknown."""
+    if "bins" not in pretraining:
+        return "pretrained"
+    return "MID + quantization" if pretraining["bins"] else "MID"
+
+
+def _load_exported(path: Path) -> MIDNet:
+    about, weights = load_exported(path, FORMAT, VERSION, "MID-Net")
+    folder = path if path.is_dir() else path.parent
+    network = _build(about["architecture"], weights, folder / CONFIG, folder / WEIGHTS)
+    network.pretraining = about["pretraining"]
+    return network
+
+
+def _load_from_checkpoint(path: Path) -> MIDNet:
+    checkpoint = load_checkpoint(path)
+    about = checkpoint.get(KEY)
+    if not isinstance(about, dict) or "state_dict" not in checkpoint:
+        raise InputError(f"{path}: a checkpoint, but not of a MID-Net; pretrain one with projects.point_cloud.pretrain")
+    weights = {
+        name.removeprefix(PREFIX): tensor
+        for name, tensor in checkpoint["state_dict"].items()
+        if name.startswith(PREFIX)
+    }
+    network = _build(about.get("config"), weights, path, path)
+    network.pretraining = about.get("pretraining", {})
+    return network
+
+
+def _build(architecture: object, weights: dict[str, torch.Tensor], config_path: Path, weights_path: Path) -> MIDNet:
+    """Make a network of an architecture, read from ``config_path``, with the weights of ``weights_path``."""
+    try:
+        network = MIDNet(_checked_config(architecture))
+    except (TypeError, RuntimeError, InputError) as error:  # RuntimeError: a network larger than the memory
+        raise InputError(
+            f"{config_path}: the architecture does not fit this MID-Net ({error}); update pcrq or pretrain again"
+        ) from error
+    check_weights(
+        weights_path, "the MID-Net that is described there", network.state_dict(), weights, "export or pretrain again"
+    )
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+def _checked_config(architecture: object) -> MIDNetConfig:
+    defaults = asdict(MIDNetConfig())
+    if not isinstance(architecture, dict):
+        raise TypeError("none is given")
+    for name, value in architecture.items():
+        if name not in defaults:
+            raise TypeError(f"unknown entry {name!r}")
+        if type(value) is not type(defaults[name]):
+            raise TypeError(f"{name} is {value!r}")
+    return MIDNetConfig(**architecture)

@@ -127,7 +127,7 @@ class PointQuantizer:
     @property
     def _width(self) -> int:
         """The smallest power of two that is at least the number of bins."""
-        return 2 ** (self.values.shape[-1] - 1).bit_length()
+        return 1 << (self.values.shape[-1] - 1).bit_length()
 
     def _padded(self, table: Tensor, filling: float) -> Tensor:
         """Pad every row of ``edges`` or ``values`` to the width, and flatten."""

@@ -30,7 +30,7 @@ class Quantizer:
     Args:
         edges: (..., bins-1) boundaries between the bins, ascending; float64 for float64 data, else float32.
         values: (..., bins) reproduction values, ascending, in the type of the data.
-        channel_dims: the dims of the data that ``...`` stands for, ascending.
+        channel_dims: the dims of the data that correspond to ``...``, ascending.
 
     Example:
         >>> images = torch.rand(4, 3, 32, 32)
@@ -188,8 +188,8 @@ def _channel_dims(x: Tensor, channel_dims: Sequence[int] | None) -> tuple[int, .
     if channel_dims is None:
         if x.ndim != 4 and not (x.ndim == 3 and x.shape[0] <= MAX_IMAGE_CHANNELS):
             raise InputError(
-                f"channel_dims is missing: data of shape {tuple(x.shape)} is neither (B, C, H, W) nor (C, H, W) with "
-                f"at most {MAX_IMAGE_CHANNELS} channels; name the dims that have one quantizer per index, such as (0, 2) "
+                f"channel_dims is missing: shape {tuple(x.shape)} is neither (B, C, H, W) nor (C, H, W) with at most "
+                f"{MAX_IMAGE_CHANNELS} channels; name the dims with one quantizer per index, such as (0, 2) "
                 "for tokens (B, T, D) or (0,) for (C, H, W)"
             )
         return tuple(range(x.ndim - 2))

@@ -48,7 +48,7 @@ class LARS(torch.optim.Optimizer):
         super().__init__(parameters, defaults)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], torch.Tensor] | None = None) -> torch.Tensor | None:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make one step; parameters without a gradient do not change.
 
         Args:
@@ -64,11 +64,10 @@ class LARS(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._move(parameter, group)
+                    self._move(parameter, parameter.grad, group)
         return loss
 
-    def _move(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
-        update = parameter.grad
+    def _move(self, parameter: torch.Tensor, update: torch.Tensor, group: dict[str, Any]) -> None:
         if parameter.ndim > 1:
             update = update.add(parameter, alpha=group["weight_decay"])
             weights, length = parameter.norm(), update.norm()

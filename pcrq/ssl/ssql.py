@@ -35,7 +35,8 @@ def round_weight(weight: torch.Tensor, bits: int) -> torch.Tensor:
     peak = values.flatten(1).abs().amax(dim=1).view(-1, *[1] * (weight.ndim - 1))
     step = torch.where(peak > 0, peak, 1.0) / ((2**bits - 1) / 2)
     rounded = (values / step).round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) * step
-    return weight + (rounded - values)
+    result: torch.Tensor = weight + (rounded - values)
+    return result
 
 
 def round_activation(activation: torch.Tensor, low: torch.Tensor, high: torch.Tensor, bits: int) -> torch.Tensor:
@@ -49,7 +50,7 @@ def round_activation(activation: torch.Tensor, low: torch.Tensor, high: torch.Te
     Returns:
         The same shape and dtype. The gradient passes unchanged, except that it is 0 where the value was clamped.
     """
-    rounded: torch.Tensor = _RoundedActivation.apply(activation, low, high, bits)  # type: ignore[no-untyped-call]
+    rounded: torch.Tensor = _RoundedActivation.apply(activation, low, high, bits)
     return rounded
 
 
@@ -79,7 +80,7 @@ class _RoundedActivation(torch.autograd.Function):
     def backward(
         ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor
     ) -> tuple[torch.Tensor, None, None, None]:
-        (clamped,) = ctx.saved_tensors
+        (clamped,) = ctx.saved_tensors  # type: ignore[attr-defined]
         return gradient.masked_fill(clamped, 0), None, None, None
 
 
@@ -108,7 +109,8 @@ class SSQL(Baseline):
         for name, (low, high) in {"weight_bits": weight_bits, "activation_bits": activation_bits}.items():
             if not 2 <= low <= high <= 24:
                 raise InputError(f"SSQL {name} {low} to {high}: must be the smaller first, both in [2, 24]")
-        self.weight_bits, self.activation_bits = tuple(weight_bits), tuple(activation_bits)
+        self.weight_bits = (weight_bits[0], weight_bits[1])
+        self.activation_bits = (activation_bits[0], activation_bits[1])
 
     @property
     def options(self) -> dict[str, Any]:

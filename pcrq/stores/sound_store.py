@@ -178,7 +178,8 @@ class SoundStore(StoreFile):
             IndexError: there is no such clip, or the clip is shorter.
             InputError: the file is damaged there.
         """
-        return self._read(index, start, count) / np.float32(_SCALE)
+        samples: np.ndarray = self._read(index, start, count) / np.float32(_SCALE)
+        return samples
 
     def _read(self, index: int, start: int = 0, count: int | None = None) -> np.ndarray:
         if not -len(self) <= index < len(self):
@@ -189,9 +190,10 @@ class SoundStore(StoreFile):
         if not 0 <= start <= stop <= length:
             raise IndexError(f"{self.path}: no samples {start} to {stop} in clip {index}, which has {length}")
         try:
-            return self._column("samples")[first + start : first + stop]
+            samples: np.ndarray = self._column("samples")[first + start : first + stop]
         except (OSError, RuntimeError) as error:
             raise InputError(f"{self.path}: clip {index} cannot be read ({error}); prepare it again") from error
+        return samples
 
     @property
     def lengths(self) -> np.ndarray:
@@ -226,7 +228,8 @@ def quantize(samples: np.ndarray, name: str) -> np.ndarray:
     peak = float(np.abs(samples).max())
     if peak > 1:
         raise InputError(f"{name}: a sample of {peak:g} is beyond full scale [-1, 1]; divide all samples by {peak:g}")
-    return np.rint(samples * _SCALE).clip(-_SCALE, _SCALE - 1).astype(np.int16)
+    rounded: np.ndarray = np.rint(samples * _SCALE).clip(-_SCALE, _SCALE - 1).astype(np.int16)
+    return rounded
 
 
 def _sound_digest(samples: np.ndarray, category: int, id_: str, split: str, fold: int) -> bytes:

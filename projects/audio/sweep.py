@@ -15,7 +15,7 @@ from pcrq.stores import SoundStore
 from projects.audio.encoder import UNTRAINED
 from projects.audio.evaluate import evaluate
 from projects.training.run import FunctionProgram, find_config, read_config
-from projects.training.sweep import Cell, Encoder, claim, refuse_equal_names, refuse_repetitions, run_encoders
+from projects.training.sweep import Cell, Encoder, check_file_names, check_sweep_config, check_values, run_encoders
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -67,7 +67,7 @@ def audio_sweep(
     overrides = [find_config(variant, CONFIGS) for variant in variants]
     settings = _settings(base, overrides, evaluation_config, tasks, seeds, options, evaluation_options)
     repeats = _repeats(evaluation_config, evaluation_options)
-    claim(out, settings)
+    check_sweep_config(out, settings)
     runs = [_Run(variant, seed, out.absolute()) for variant, seed in product(overrides, seeds)]
     runs += [_Run(None, seed, out.absolute()) for seed in seeds if scratch]
     encoders = [
@@ -143,8 +143,8 @@ def _settings(
     evaluation_options: list[str],
 ) -> dict:
     """What all runs of a sweep have in common. Reads every file before anything runs."""
-    refuse_equal_names(variants=variants, tasks=tasks)
-    refuse_repetitions(seeds=seeds)
+    check_file_names(variants=variants, tasks=tasks)
+    check_values(seeds=seeds)
     if UNTRAINED in [path.stem for path in variants]:
         raise InputError(f"variants: {UNTRAINED} is the folder of random encoders; rename the config")
     settings = {"options": list(options), "evaluation_options": list(evaluation_options)}

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
     from octree.pretrained import load_pretrained, pretraining_method
     from pcrq.errors import InputError
     from pcrq.stores import ShapeStore
-    from projects.point_cloud.probe import probe
+    from projects.point_cloud.evaluate import probe
     from projects.training.device import choose_device
 
     network, store = load_pretrained(args.checkpoint).to(choose_device(args.device)), ShapeStore(args.store)

@@ -41,10 +41,7 @@ def register(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the quick start; options are checked before the slow imports."""
-    from projects.point_cloud.quickstart.settings import Settings
+    """Run the quick start."""
+    from projects.point_cloud.quickstart import Settings, quickstart
 
-    settings = Settings(count=args.count, epochs=args.epochs, seed=args.seed)
-    from projects.point_cloud.quickstart.run import quickstart
-
-    quickstart(args.out, settings)
+    quickstart(args.out, Settings(count=args.count, epochs=args.epochs, seed=args.seed))

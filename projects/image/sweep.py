@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pcrq.errors import InputError
 from projects.training.cli import read_configuration
-from projects.training.sweep import Cell, Encoder, claim, refuse_equal_names, refuse_repetitions, run_encoders
+from projects.training.sweep import Cell, Encoder, check_file_names, check_sweep_config, check_values, run_encoders
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def image_sweep(
     Raises:
         InputError: the options contradict each other, or a file cannot be used.
     """
-    claim(out, _settings(pretrain, variants, probe, seeds, options, probe_options))
+    check_sweep_config(out, _settings(pretrain, variants, probe, seeds, options, probe_options))
     runs = [_Run(*chosen, out.absolute()) for chosen in product(pretrain, variants, seeds)]
     encoders = [Encoder(run.pretraining(options), (run.probe(probe, probe_options),)) for run in runs]
     failures = run_encoders(
@@ -101,8 +101,8 @@ def _settings(
     probe_options: list[str],
 ) -> dict:
     """What all runs of a sweep have in common; looks into every file before anything is run."""
-    refuse_equal_names(pretrain=pretrain, variants=variants)
-    refuse_repetitions(seeds=seeds)
+    check_file_names(pretrain=pretrain, variants=variants)
+    check_values(seeds=seeds)
     settings = {"options": list(options), "probe_options": list(probe_options)}
     for path in (*pretrain, *variants, probe):
         settings[f"configuration {path.stem}"] = read_configuration(path, "fit")

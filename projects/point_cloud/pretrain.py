@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -309,8 +310,8 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_class_arguments(KNN, "knn")
 
 
-def pretrain(run: Run) -> None:
-    """Pretrain by the options of a run."""
+def pretrain(run: Run, callbacks: Sequence[pl.Callback] = ()) -> None:
+    """Pretrain by the options of a run, with further callbacks."""
     options, knn = run.init, run.init.knn
     if str(options.data.store) == "builtin":
         options.data.store = builtin_store(run.out)
@@ -325,7 +326,7 @@ def pretrain(run: Run) -> None:
         model,
         data,
         f"{len(data.indices)} shapes of {data.store.path}, {weights:,} weights",
-        callbacks=[accuracy, Throughput()],
+        callbacks=[accuracy, Throughput(), *callbacks],
     )
     metrics = {} if accuracy.last is None else {"kNN accuracy": accuracy.last}
     run.finish(metrics, f"pcrq probe {data.store.path} --checkpoint {run.checkpoint}")

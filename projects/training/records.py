@@ -99,9 +99,12 @@ def _upgraded(record: dict[str, Any], version: int) -> dict[str, Any]:
     if version == VERSION:
         return record
     record = {_RENAMED[version].get(name, name): value for name, value in record.items()}
-    if "pretraining" in record.get("config", {}):
-        record["config"] = {**record["config"], "pretraining": upgraded_pretraining(record["config"]["pretraining"])}
-    return record
+    config = dict(record.get("config", {}))
+    if "pretraining" in config:
+        config["pretraining"] = upgraded_pretraining(config["pretraining"])
+    if "view" in config:  # of fine-tuning
+        config["augmentation"] = {**config.pop("view"), "uniform_scale": True}
+    return {**record, "config": config}
 
 
 def upgraded_pretraining(pretraining: dict[str, Any]) -> dict[str, Any]:

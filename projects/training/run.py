@@ -116,6 +116,15 @@ class Program:
         """Text of ``--help``."""
         return _format_help(self.parser(all_options=False))
 
+    def start(self, words: Sequence[str]) -> Run:
+        """The run of a command line; its folder is not created yet.
+
+        Raises:
+            InputError: an option or config cannot be used.
+        """
+        parser = self.parser()
+        return Run(self, parser, parser.parse_args(resolve_configs(words, self.configs, "training")))
+
     def main(self, args: Sequence[str] | None = None) -> int:
         """Run the command.
 
@@ -130,12 +139,10 @@ class Program:
             if {"--help", "-h"} & set(words):
                 print(self.help())
                 return
-            parser = self.parser()
             if "--help_all" in words:
-                print(_format_help(parser))
+                print(_format_help(self.parser()))
                 return
-            options = parser.parse_args(resolve_configs(words, self.configs, "training"))
-            self.run(Run(self, parser, options))
+            self.run(self.start(words))
 
         return run_command(self.name, args, work, resume="--resume last continues from the last checkpoint")
 
@@ -538,7 +545,8 @@ def read_config(path: Path, kind: str | None = None) -> dict[str, Any]:
         raise InputError(f"config {path}: not a mapping of options; see the folders projects/*/configs for examples")
     found = next((name for name, keys in _KINDS.items() if keys & set(values)), kind)
     if kind is not None and found != kind:
-        raise InputError(f"config {path}: a config of a {found}, not of a {kind}")
+        kinds = {name: f"an {name}" if name == "evaluation" else f"a {name}" for name in _KINDS}
+        raise InputError(f"config {path}: a config of {kinds[found]}, not of {kinds[kind]}")
     return values
 
 

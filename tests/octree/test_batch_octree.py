@@ -13,7 +13,7 @@ DEPTH = 4
 
 
 def voxels(batch, depth):
-    """The set of (cloud, x, y, z) cells that hold a point."""
+    """The set of (cloud, x, y, z) cells that contain a point."""
     cell = ((batch.points + 1) * 2 ** (depth - 1)).floor().long()
     return {(int(b), *map(int, xyz)) for b, xyz in zip(batch.batch_id, cell, strict=True)}
 

@@ -71,8 +71,7 @@ def test_every_form_gives_back_the_same_network(network, exported, batch, tmp_pa
 
 
 def test_what_is_not_known_about_the_pretraining_is_empty(network, tmp_path):
-    del network.pretraining
-    assert load_pretrained(save_pretrained(network, tmp_path / "network")).pretraining == {}
+    assert load_pretrained(save_pretrained(MIDNet(CONFIG), tmp_path / "network")).pretraining == {}
     about = {"config": network.hyper_parameters()}  # as checkpoints of older versions have it
     assert load_pretrained(save_checkpoint(tmp_path / "old.ckpt", network, midnet=about)).pretraining == {}
 

@@ -112,7 +112,7 @@ def test_frames_of_a_video_share_their_quantizers():
 def test_an_image_with_many_channels_is_marked_as_one_or_needs_channel_dims():
     tv_tensors = pytest.importorskip("torchvision.tv_tensors")
     tokens = torch.rand(8, 16, 16)
-    with pytest.raises(InputError, match=r"\(8, 16, 16\) is neither .* channel_dims|channel_dims is missing"):
+    with pytest.raises(InputError, match=r"channel_dims is missing: shape \(8, 16, 16\) is neither"):
         RandomizedQuantization()(tokens)
     assert RandomizedQuantization()(tv_tensors.Image(tokens)).shape == (8, 16, 16)
     assert RandomizedQuantization(channel_dims=(0, 2))(tokens).shape == (8, 16, 16)

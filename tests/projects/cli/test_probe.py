@@ -46,9 +46,9 @@ def test_another_network_in_the_same_file_is_measured_anew(store_path, checkpoin
 
 
 def test_an_interrupted_probe_keeps_what_was_measured(store_path, checkpoint, monkeypatch):
-    from projects.point_cloud import probe
+    from projects.point_cloud import evaluate
 
-    original, calls = probe.logistic_probe, []
+    original, calls = evaluate.logistic_probe, []
 
     def interrupted(train, test):
         calls.append(1)
@@ -56,7 +56,7 @@ def test_an_interrupted_probe_keeps_what_was_measured(store_path, checkpoint, mo
             raise KeyboardInterrupt
         return original(train, test)
 
-    monkeypatch.setattr(probe, "logistic_probe", interrupted)
+    monkeypatch.setattr(evaluate, "logistic_probe", interrupted)
     command = ["probe", str(store_path), "--checkpoint", str(checkpoint), "--ratios", "0.5,1", "--seeds", "2"]
     assert main(command) == 130
     assert len(read_records(checkpoint.parent / "results.json")) == 2

@@ -15,9 +15,9 @@ from sklearn.metrics import accuracy_score
 from octree.pretrained import load_pretrained
 from pcrq.evaluation.linear_probe import LabelledFeatures, sgd_probe
 from pcrq.stores.shape_store import Shape, ShapeStore, ShapeStoreWriter
-from projects.point_cloud.classify.cli import main
-from projects.point_cloud.classify.module import Classification
-from projects.point_cloud.labelled_data import ClassificationData
+from projects.point_cloud import evaluate
+from projects.point_cloud.classify import Classification, classification_data, main
+from projects.point_cloud.fine_tuning import Schedule
 from projects.training.records import read_records
 
 NETWORK = "--model.network={depth: 4, full_depth: 1, width: 16, blocks: 1, nempty: true}"
@@ -29,7 +29,7 @@ CONFIGS = Path(__file__).parents[3] / "projects/point_cloud/configs"
 
 
 def fit(store, run, *options):
-    return main(["fit", f"--data.store={store}", f"--out={run}", *SMALL, *options])
+    return main([f"--data.store={store}", f"--out={run}", *SMALL, *options])
 
 
 def scratch(store, run, *options):
@@ -44,7 +44,8 @@ def test_flat_and_tall_ellipsoids_are_learned_and_recorded(parts_path, tmp_path,
     assert (record.train_samples, record.test_samples, record.ratio) == (12, 8, 1.0)
     assert record.digest == ShapeStore(parts_path).digest
     assert record.config["steps"] == 20 and record.config["weights"] == ""
-    assert "accuracy 100.0 %" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "accuracy: 100.0 %" in error and f"next: pcrq report {tmp_path}" in error
 
 
 def test_fine_tuning_starts_from_the_pretrained_network_and_names_it(parts_path, pretrained_path, tmp_path):
@@ -76,12 +77,23 @@ def test_what_is_pretrained_learns_with_a_tenth_of_the_rate(parts_path, pretrain
 def test_with_few_labels_only_the_head_is_trained_and_shapes_are_shifted_further(parts_path, pretrained_path, tmp_path):
     fit(parts_path, tmp_path, f"--model.pretrained={pretrained_path}", "--data.ratio=0.05")
     (record,) = read_records(tmp_path / "results.json")
-    assert record.train_samples == 2 and record.config["head_only"] and record.config["view"]["shift"] == 0.25
+    assert record.train_samples == 2 and record.config["head_only"] and record.config["augmentation"]["shift"] == 0.25
     before, after = load_pretrained(pretrained_path), saved(tmp_path)["state_dict"]
     for name, weight in before.backbone.named_parameters():
         assert torch.equal(after[f"network.backbone.{name}"], weight), name
     for name, weight in before.shape_head.fc1.named_parameters():
         assert not torch.equal(after[f"network.head.fc1.{name}"], weight), name
+
+
+def test_a_checkpoint_of_an_earlier_version_is_resumed(parts_path, tmp_path):
+    scratch(parts_path, tmp_path, "--trainer.max_steps=4")
+    path = tmp_path / "checkpoints/last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    augmentation = checkpoint["fine_tuning"].pop("augmentation")
+    checkpoint["fine_tuning"]["view"] = {name: augmentation[name] for name in ("angle", "shift", "scale")}
+    torch.save(checkpoint, path)
+    assert scratch(parts_path, tmp_path, "--trainer.max_steps=4", "--resume=last") == 0
+    assert len(read_records(tmp_path / "results.json")) == 1
 
 
 @pytest.mark.parametrize("stop", [4, 7])
@@ -107,7 +119,7 @@ def test_an_interrupted_run_goes_on_and_equals_an_uninterrupted_one(parts_path, 
 @pytest.mark.parametrize(
     ("option", "word"),
     [
-        ("--model.view.shift=0.5", "view"),
+        ("--model.augmentation.shift=0.5", "augmentation"),
         ("--seed=1", "seed"),
         ("--data.ratio=0.9", "ratio"),
         ("--data.store=other.h5", "store"),
@@ -148,14 +160,14 @@ def test_the_rate_drops_at_parts_of_the_run(parts_path, tmp_path, monkeypatch):
 
 def test_a_linear_layer_on_features_equals_the_probe(parts_path, pretrained_path, tmp_path):
     options = ["--schedule.iterations=200", "--ratios=[0.1,1.0]", "--seed=3", "--device=cpu"]
-    command = ["lin", f"--store={parts_path}", f"--pretrained={pretrained_path}", f"--out={tmp_path}", *options]
-    assert main(command) == 0
+    command = [f"--store={parts_path}", f"--checkpoint={pretrained_path}", f"--out={tmp_path}", *options]
+    assert evaluate.main(command) == 0
     few, all_labels = read_records(tmp_path / "results.json")
     assert (few.train_samples, all_labels.train_samples) == (2, 12)
     assert (few.config["steps"], all_labels.config["steps"]) == (40, 200)
     assert (few.method, few.protocol, few.seed) == ("MID + quantization", "lin", 3)
 
-    from octree.pretrained import embed
+    from octree import embed
 
     store, network = ShapeStore(parts_path), load_pretrained(pretrained_path)
     train, test = (
@@ -167,7 +179,7 @@ def test_a_linear_layer_on_features_equals_the_probe(parts_path, pretrained_path
     )
     assert all_labels.value == expected
     before = (tmp_path / "results.json").read_bytes()
-    assert main(command) == 0
+    assert evaluate.main(command) == 0
     assert (tmp_path / "results.json").read_bytes() == before
 
 
@@ -184,13 +196,13 @@ def test_a_linear_layer_on_features_equals_the_probe(parts_path, pretrained_path
         (["--model.protocol=scratch", "--model.schedule.iterations=0"], "iterations"),
         (["--model.protocol=scratch", "--model.schedule.milestones=[2]"], "milestones"),
         (["--model.protocol=scratch", "--model.schedule.multiples=[[0.1, 2], [0.02, 4]]"], "multiples"),
-        (["--model.protocol=scratch", "--model.view.scale=2"], "scale"),
+        (["--model.protocol=scratch", "--model.augmentation.scale=2"], "scale"),
         (["--model.protocol=scratch", "--trainer.max_steps=0"], "max_steps"),
-        ([f"--config={CONFIGS / 'table6.yaml'}"], "table6.yaml: a configuration for 'sweep', not for 'fit'"),
+        ([f"--config={CONFIGS / 'table6.yaml'}"], "table6.yaml: a config of a sweep, not of a training"),
     ],
 )
 def test_bad_options_are_named_in_one_line(parts_path, tmp_path, capsys, options, word):
-    assert_refused(capsys, "classify", word, lambda: fit(parts_path, tmp_path, *options))
+    assert_refused(capsys, "pcrq classify", word, lambda: fit(parts_path, tmp_path, *options))
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(parts_path, pretrained_path, tmp_path, capsys):
@@ -212,20 +224,17 @@ def test_the_configuration_of_the_paper_holds_its_values_and_runs(parts_path, tm
     path = CONFIGS / "modelnet40.yaml"
     assert yaml.safe_load(path.read_text())["data"]["batch_size"] == 32
     options = ["--data.workers=0", "--data.batch_size=2", "--trainer.max_steps=1", "--trainer.accelerator=cpu"]
-    command = ["fit", "--config", str(path), f"--data.store={parts_path}", f"--out={tmp_path}", "--data.ratio=0.2"]
+    command = ["--config", "modelnet40", f"--data.store={parts_path}", f"--out={tmp_path}", "--data.ratio=0.2"]
     assert main([*command, *options, "--trainer.enable_progress_bar=false"]) == 0
     config = read_records(tmp_path / "results.json")[0].config
     sizes = {"depth": 6, "full_depth": 2, "width": 128, "blocks": 3, "nempty": False}
     assert config["network"] == {**sizes, "shape_channels": 128, "point_channels": 64}
-    assert config["view"] == {"angle": 5, "shift": 0.125, "scale": 0.25}
+    assert config["augmentation"] == {"angle": 5, "shift": 0.125, "scale": 0.25, "uniform_scale": True}
     optimizer = saved(tmp_path)["optimizer_states"][0]["param_groups"][0]
     assert (optimizer["momentum"], optimizer["weight_decay"]) == (0.9, 5e-4)
 
 
 def test_steps_follow_the_published_schedules():
-    from projects.point_cloud.classify.lin import LINEAR_SCHEDULE
-    from projects.point_cloud.fine_tuning import Schedule
-
     ratios = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]  # of O-CNN's run_cls_cmd.py, with its multiples
     fine_tuning = [int(100_000 * ratio * m) for ratio, m in zip(ratios, [4, 4, 2, 1, 1, 1, 1], strict=True)]
     linear = [int(300_000 * ratio * m) for ratio, m in zip(ratios, [4, 4, 2, 2, 1, 1, 1], strict=True)]
@@ -233,22 +242,15 @@ def test_steps_follow_the_published_schedules():
     lin = yaml.safe_load((CONFIGS / "modelnet40_lin.yaml").read_text())["schedule"]
     assert [schedule.steps(ratio) for ratio in ratios] == fine_tuning
     assert [Schedule(**lin).steps(ratio) for ratio in ratios] == linear
-    assert [LINEAR_SCHEDULE.steps(ratio) for ratio in ratios] == linear
+    assert [evaluate.LINEAR_SCHEDULE.steps(ratio) for ratio in ratios] == linear
     assert Schedule(iterations=100, least_iterations=30).steps(0.1) == 30
 
 
-def test_an_unknown_command_is_refused_with_all_that_there_are(capsys):
-    assert main(["fly"]) == 2
-    assert "'fly' is no command; choose among fit, lin, sweep" in capsys.readouterr().err
-
-
-def test_the_help_lists_the_sub_commands(capsys):
+def test_the_help_lists_the_options(capsys):
     assert main(["--help"]) == 0
-    text = capsys.readouterr().out
-    assert all(name in text for name in ("fit", "lin", "sweep"))
-    with pytest.raises(SystemExit):
-        main(["lin", "--help"])
-    assert "--pretrained" in capsys.readouterr().out
+    assert "--model.pretrained" in capsys.readouterr().out
+    assert evaluate.main(["--help"]) == 0
+    assert "--checkpoint" in capsys.readouterr().out
 
 
 def test_results_are_json_that_other_programs_read(parts_path, tmp_path):
@@ -260,9 +262,8 @@ def test_the_recorded_accuracy_is_that_of_scikit_learn(parts_path, tmp_path, mon
     original, labels, guesses = Classification.test_step, [], []
 
     def watched(self, batch, batch_idx):
-        octree, _ = self.config.octree(batch)
         labels.extend(batch.category.tolist())
-        guesses.extend(self.network(octree).argmax(dim=1).tolist())
+        guesses.extend(self.network(batch).argmax(dim=1).tolist())
         return original(self, batch, batch_idx)
 
     monkeypatch.setattr(Classification, "test_step", watched)
@@ -283,7 +284,7 @@ def test_a_store_with_the_classes_of_modelnet40_gives_the_published_subsets(tmp_
         writer.append(Shape(up, up, "test", 0, "test"))
     published = {0.01: 116, 0.02: 214, 0.05: 511, 0.1: 1000, 0.2: 1980, 0.5: 4932, 1.0: 9843}
     for ratio, count in published.items():
-        data = ClassificationData(tmp_path / "m40.h5", ratio)
+        data = classification_data(tmp_path / "m40.h5", ratio)
         assert len(data.train) == count
         chosen = {data.store.id[index] for index in data.train}
         first = {

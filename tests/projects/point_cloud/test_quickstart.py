@@ -18,10 +18,10 @@ COMMAND = ["quickstart", "--count", "5", "--epochs", "1", "--out"]
 
 @pytest.mark.slow
 def test_it_leaves_a_report_results_pictures_and_a_page(tmp_path, monkeypatch, capsys):
-    from projects.point_cloud.quickstart import settings
+    from projects.point_cloud.quickstart import Settings
 
     small = {"depth": 4, "full_depth": 1, "width": 16, "blocks": 1, "nempty": True}
-    monkeypatch.setattr(settings.Settings.__dataclass_fields__["network"], "default_factory", lambda: small)
+    monkeypatch.setattr(Settings.__dataclass_fields__["network"], "default_factory", lambda: small)
     out = tmp_path / "quick"
     assert main([*COMMAND, str(out)]) == 0
     records = read_records(out / "results.json")

@@ -10,11 +10,9 @@ import torch
 import yaml
 from sklearn.metrics import jaccard_score
 
-from octree.pretrained import load_pretrained
+from octree import PartSegmenter, load_pretrained
 from pcrq.stores.shape_store import ShapeStore, ShapeStoreWriter
-from projects.point_cloud.labelled_data import SegmentationData
-from projects.point_cloud.segment.cli import main
-from projects.point_cloud.segment.module import Segmentation
+from projects.point_cloud.segment import main, segmentation_data
 from projects.training.records import read_records
 
 NETWORK = "--model.network={depth: 4, full_depth: 1, width: 16, blocks: 1, nempty: true}"
@@ -26,7 +24,7 @@ CONFIGS = Path(__file__).parents[3] / "projects/point_cloud/configs"
 
 
 def fit(store, run, *options, category="tall"):
-    return main(["fit", f"--data.store={store}", f"--data.category={category}", f"--out={run}", *SMALL, *options])
+    return main([f"--data.store={store}", f"--data.category={category}", f"--out={run}", *SMALL, *options])
 
 
 def scratch(store, run, *options, **names):
@@ -44,7 +42,7 @@ def test_halves_of_ellipsoids_are_learned_and_recorded(parts_path, tmp_path):
 
 
 def test_the_recorded_iou_is_that_of_scikit_learn(parts_path, tmp_path, monkeypatch):
-    original, shapes = Segmentation._logits, []
+    original, shapes = PartSegmenter.forward, []
 
     def watched(self, batch):
         logits = original(self, batch)
@@ -55,7 +53,7 @@ def test_the_recorded_iou_is_that_of_scikit_learn(parts_path, tmp_path, monkeypa
                 shapes.append(jaccard_score(label, guess, labels=np.unique(label), average="macro"))
         return logits
 
-    monkeypatch.setattr(Segmentation, "_logits", watched)
+    monkeypatch.setattr(PartSegmenter, "forward", watched)
     scratch(parts_path, tmp_path, "--data.batch_size=3", "--trainer.max_steps=4")
     assert len(shapes) == 4
     assert read_records(tmp_path / "results.json")[0].value == pytest.approx(np.mean(shapes), abs=1e-6)
@@ -74,7 +72,7 @@ def test_lin_freezes_the_backbone_and_ft_does_not(parts_path, pretrained_path, t
 
 @pytest.mark.parametrize("ratio", [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
 def test_labels_are_the_first_of_the_training_and_then_the_validation_list(parts_path, ratio):
-    data = SegmentationData(parts_path, "flat", ratio)
+    data = segmentation_data(parts_path, "flat", ratio)
     lists = [index for index in range(16) if index % 2 == 0]  # flat ones, 0 to 11 train, 12 to 15 val
     assert data.train.tolist() == lists[: math.ceil(ratio * 8)]
     assert data.test.tolist() == [16, 18, 20, 22]
@@ -85,8 +83,8 @@ def test_validation_shapes_come_after_all_training_shapes_wherever_they_stand(ma
     with ShapeStoreWriter(path, classes=["a"], parts=["a/x", "a/y"]) as writer:
         for index, split in enumerate(["val", "train", "test", "train"]):
             writer.append(make_shape(index, category=0, split=split))
-    assert SegmentationData(path, "a").train.tolist() == [1, 3, 0]
-    assert SegmentationData(path, "a", ratio=0.5).train.tolist() == [1, 3]
+    assert segmentation_data(path, "a").train.tolist() == [1, 3, 0]
+    assert segmentation_data(path, "a", ratio=0.5).train.tolist() == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +99,7 @@ def test_validation_shapes_come_after_all_training_shapes_wherever_they_stand(ma
 def test_bad_options_are_named_in_one_line(parts_path, tmp_path, capsys, options, category, word):
     assert fit(parts_path, tmp_path, *options, category=category) == 2
     error = capsys.readouterr().err.splitlines()
-    assert error[-1].startswith("segment: error: ") and word in error[-1]
+    assert error[-1].startswith("pcrq segment: error: ") and word in error[-1]
     assert not any("Traceback" in line for line in error)
 
 
@@ -119,16 +117,15 @@ def test_a_point_with_a_part_of_another_category_is_named_in_one_line(make_shape
             writer.append(replace(shape, labels=shape.labels + (index == 1)))
     assert scratch(path, tmp_path / "run", f"--data.workers={workers}", category="a") == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith(f"segment: error: {path}: shape1 is of category 'a', but a point has the part 'b/x'")
+    assert error.startswith(f"pcrq segment: error: {path}: shape1 is of category 'a', but a point has the part 'b/x'")
 
 
 def test_the_configuration_of_the_paper_holds_its_values_and_runs(parts_path, tmp_path):
-    path = CONFIGS / "shapenet_part.yaml"
     options = ["--data.workers=0", "--data.batch_size=2", "--trainer.max_steps=1", "--trainer.accelerator=cpu"]
-    command = ["fit", "--config", str(path), f"--data.store={parts_path}", f"--out={tmp_path}"]
+    command = ["--config", "shapenet_part", f"--data.store={parts_path}", f"--out={tmp_path}"]
     assert main([*command, *options, "--trainer.enable_progress_bar=false", "--data.category=flat"]) == 0
     config = read_records(tmp_path / "results.json")[0].config
-    assert config["view"] == {"angle": 5, "shift": 0.125, "scale": 0.125}
+    assert config["augmentation"] == {"angle": 5, "shift": 0.125, "scale": 0.125, "uniform_scale": True}
     assert (config["network"]["depth"], config["network"]["width"], config["network"]["nempty"]) == (6, 128, False)
 
 
@@ -146,4 +143,4 @@ def test_the_steps_of_every_category_are_the_published_ones(parts_path, tmp_path
 
 def test_opening_the_data_reads_no_points(parts_path):
     assert ShapeStore(parts_path).parts == ["flat/low", "flat/high", "tall/low", "tall/high"]
-    assert SegmentationData(parts_path, "tall").parts == ["tall/low", "tall/high"]
+    assert segmentation_data(parts_path, "tall").classes == ["tall/low", "tall/high"]

@@ -16,14 +16,15 @@ import yaml
 from octree.midnet import MIDNet, MIDNetConfig
 from octree.pretrained import describe
 from pcrq.stores.shape_store import ShapeStoreWriter
-from projects.point_cloud.classify.cli import main as classify
-from projects.point_cloud.segment.cli import main as segment
+from projects.cli.sweep import main as sweep_by_config
+from projects.point_cloud.classify import Classification
+from projects.point_cloud.sweep import CLASSIFY, SEGMENT
 from projects.training import sweep
-from projects.training import sweep as sweep_cell
 from projects.training.records import read_records
 
 NETWORK = {"depth": 4, "full_depth": 1, "width": 16, "blocks": 1, "nempty": True}
 CONFIGS = Path(__file__).parents[3] / "projects/point_cloud/configs"
+classify, segment = CLASSIFY.main, SEGMENT.main
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def table(parts_path, pretrained_path, tmp_path):
     (tmp_path / "fit.yaml").write_text(yaml.safe_dump(fit))
     (tmp_path / "lin.yaml").write_text(yaml.safe_dump({"schedule": {"iterations": 20}, "device": "cpu"}))
     return [
-        *("sweep", f"--store={parts_path}", f"--out={tmp_path / 'out'}", f"--pretrained.Ours={pretrained_path}"),
+        *(f"--store={parts_path}", f"--out={tmp_path / 'out'}", f"--pretrained.Ours={pretrained_path}"),
         *("--ratios=[0.1,1.0]", "--seeds=[0,1]", f"--protocols.scratch={tmp_path / 'fit.yaml'}"),
         f"--protocols.ft={tmp_path / 'fit.yaml'}",
     ]
@@ -92,12 +93,12 @@ def test_two_at_once_train_the_same_networks_as_one_after_the_other(table, tmp_p
 def test_processes_are_spread_over_the_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     for name, visible, gpu in (("LokyProcess-6", "", "2"), ("LokyProcess-2", "5,7", "5"), ("MainProcess", "", "")):
-        sweep_cell._take_a_gpu.cache_clear()
+        sweep._choose_gpu.cache_clear()
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-        monkeypatch.setattr(sweep_cell.multiprocessing.current_process(), "_name", name)
-        sweep_cell._take_a_gpu()
+        monkeypatch.setattr(sweep.multiprocessing.current_process(), "_name", name)
+        sweep._choose_gpu()
         assert os.environ["CUDA_VISIBLE_DEVICES"] == gpu
-    sweep_cell._take_a_gpu.cache_clear()
+    sweep._choose_gpu.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -126,11 +127,11 @@ def test_runs_on_one_device_stay_in_the_process(words, gpus, alone, tmp_path, mo
         Path(f"{name}.yaml").write_text(yaml.safe_dump({"trainer": {"max_epochs": 1, **devices}}))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     places = []
-    monkeypatch.setattr(sweep_cell, "run_in_own_process", lambda *_: places.append("apart") or 0)
+    monkeypatch.setattr(sweep, "run_in_own_process", lambda *_: places.append("apart") or 0)
     module = SimpleNamespace(main=len)
-    monkeypatch.setattr(sweep_cell.importlib, "import_module", lambda _: places.append("here") or module)
+    monkeypatch.setattr(sweep.importlib, "import_module", lambda _: places.append("here") or module)
     with (tmp_path / "log.txt").open("w") as file:
-        sweep_cell.run_here(sweep_cell.Cell(tmp_path, "some.module", ("fit", *words), (), 1), file)
+        sweep.run_here(sweep.Cell(tmp_path, "some.module", tuple(words), (), 1), file)
     assert places == ["here" if alone else "apart"]
 
 
@@ -142,8 +143,6 @@ def test_a_segmentation_table_has_a_network_per_category(table, tmp_path):
 
 
 def test_a_cell_that_fails_is_named_and_does_not_stop_the_others(table, tmp_path, monkeypatch, capsys):
-    from projects.point_cloud.classify.module import Classification
-
     original = Classification.training_step
 
     def failing(self, batch, batch_idx):
@@ -163,8 +162,6 @@ def test_a_cell_that_fails_is_named_and_does_not_stop_the_others(table, tmp_path
 
 
 def test_an_interrupted_sweep_goes_on(table, tmp_path, monkeypatch):
-    from projects.point_cloud.classify.module import Classification
-
     original, steps = Classification.training_step, []
 
     def interrupted(self, batch, batch_idx):
@@ -194,7 +191,7 @@ def test_an_interrupted_sweep_goes_on(table, tmp_path, monkeypatch):
     ids=["one", "two at once", "on two devices"],
 )
 def test_sigterm_ends_a_sweep_with_all_its_processes(table, tmp_path, words):
-    command = [sys.executable, "-m", "projects.point_cloud.classify", *table, "--ratios=[1.0]", "--seeds=[0]"]
+    command = [sys.executable, "-m", "projects.cli.sweep", "classify", *table, "--ratios=[1.0]", "--seeds=[0]"]
     command += ["--options=['--model.schedule.iterations=1000000']", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     expected = 2 if "--jobs=2" in words else 1
@@ -245,7 +242,7 @@ def test_another_network_or_configuration_in_the_same_folder_is_refused(table, t
     fit["model"]["schedule"]["iterations"] = 5
     (tmp_path / "fit.yaml").write_text(yaml.safe_dump(fit))
     assert classify(table) == 2
-    assert "another configuration of" in capsys.readouterr().err
+    assert "another config of" in capsys.readouterr().err
 
 
 def test_every_seed_can_have_its_own_pretraining(table, pretrained_path, tmp_path, capsys):
@@ -275,7 +272,7 @@ def test_every_seed_can_have_its_own_pretraining(table, pretrained_path, tmp_pat
         (["--store=nowhere.h5"], "nowhere.h5"),
         (["--pretrained={}"], "pretrained"),
         (["--pretrained={'30 bins': 'x.ckpt', '30-bins': 'y.ckpt'}"], "pretrained"),
-        ([f"--protocols.lin={CONFIGS / 'modelnet40.yaml'}"], "a configuration for 'fit', not for 'lin'"),
+        ([f"--protocols.lin={CONFIGS / 'modelnet40.yaml'}"], "a config of a training, not of an evaluation"),
     ],
 )
 def test_bad_options_are_named_before_anything_runs(table, tmp_path, capsys, monkeypatch, options, word):
@@ -286,7 +283,7 @@ def test_bad_options_are_named_before_anything_runs(table, tmp_path, capsys, mon
         status = stop.code
     assert status == 2
     error = capsys.readouterr().err.splitlines()
-    assert error[-1].startswith("classify: error: ") and word in error[-1]
+    assert error[-1].startswith("pcrq sweep classify: error: ") and word in error[-1]
     assert not list((tmp_path / "out").rglob("results.json"))
 
 
@@ -313,21 +310,21 @@ def test_the_tables_of_the_paper_name_configurations_that_exist(name):
     values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
     assert values["ratios"] == [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
     assert set(values["pretrained"]) == {"MID", "MID + quantization"}
-    for path in values["protocols"].values():
-        assert (CONFIGS.parents[2] / path).exists()
+    for name in values["protocols"].values():
+        assert (CONFIGS / f"{name}.yaml").exists()
 
 
-@pytest.mark.parametrize(("run", "name"), [(classify, "tiny_table6"), (segment, "tiny_table7")])
-def test_the_small_tables_run(run, name, parts_path, tmp_path, monkeypatch):
-    """The configuration as it is, on a few shapes and with a network of its architecture."""
-    monkeypatch.chdir(CONFIGS.parents[2])
+@pytest.mark.parametrize("name", ["tiny_table6", "tiny_table7"])
+def test_the_small_tables_run_by_name_from_any_folder(name, parts_path, tmp_path, monkeypatch):
+    """The config as it is, on a few shapes and with a network of its architecture."""
+    monkeypatch.chdir(tmp_path)
     network = MIDNet(MIDNetConfig(depth=5, width=32, blocks=1, nempty=True))
     weights = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     torch.save({"midnet": describe(network), "state_dict": weights}, tmp_path / "last.ckpt")
     options = [f"--store={parts_path}", f"--out={tmp_path / 'out'}", "--seeds=[0]", "--ratios=[1.0]", "--jobs=1"]
     options += [f"--pretrained={{'MID': '{tmp_path}/last.ckpt'}}"]
     options += ["--options=['--trainer.max_steps=1', '--trainer.accelerator=cpu', '--data.batch_size=2']"]
-    assert run(["sweep", "--config", str(CONFIGS / f"{name}.yaml"), *options]) == 0
+    assert sweep_by_config(["--config", name, *options]) == 0
     assert {row[0] for row in recorded(tmp_path / "out")} == {"scratch", "lin", "ft"}
 
 

@@ -1,1 +1,0 @@
-"""Classification of whole shapes: ModelNet40, table 6 of the paper."""

@@ -1,1 +1,0 @@
-"""The whole road on built-in shapes: prepare, pretrain, probe, report, pictures."""

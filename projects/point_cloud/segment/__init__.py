@@ -1,1 +1,0 @@
-"""Segmentation of shapes into parts: ShapeNet Part, table 7 of the paper."""
