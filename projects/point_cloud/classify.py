@@ -94,9 +94,7 @@ class Classification(pl.LightningModule):
     ):
         super().__init__()
         if protocol == "lin":
-            raise InputError(
-                "model.protocol lin: trains on features; choose ft or scratch, or 'pcrq evaluate shapes'"
-            )
+            raise InputError("model.protocol lin: trains on features; choose ft or scratch, or 'pcrq evaluate shapes'")
         self.start, backbone = load_start(protocol, pretrained, network, method)
         self.data, self.schedule, self.seed = data, schedule, seed
         self.head_only = protocol == "ft" and data.ratio < head_only_below
