@@ -189,7 +189,7 @@ def _channel_dims(x: Tensor, channel_dims: Sequence[int] | None) -> tuple[int, .
         if x.ndim != 4 and not (x.ndim == 3 and x.shape[0] <= MAX_IMAGE_CHANNELS):
             raise InputError(
                 f"channel_dims is missing: shape {tuple(x.shape)} is neither (B, C, H, W) nor (C, H, W) with at most "
-                f"{MAX_IMAGE_CHANNELS} channels; name the dims that have one quantizer per index, such as (0, 2) "
+                f"{MAX_IMAGE_CHANNELS} channels; name the dims with one quantizer per index, such as (0, 2) "
                 "for tokens (B, T, D) or (0,) for (C, H, W)"
             )
         return tuple(range(x.ndim - 2))
