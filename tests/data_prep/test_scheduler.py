@@ -226,7 +226,10 @@ def test_what_a_worker_does_not_see_is_named(dask, tmp_path):
 def test_a_worker_that_joins_later_without_the_folder_ends_the_run_with_its_name(dask, meshes, tmp_path, monkeypatch):
     monkeypatch.setattr(run.Path, "absolute", lambda path: Path("/nowhere") / path.name)  # what that worker sees
     item = Item("a", partial(load_mesh, meshes[0]))
-    with connected(dask), pytest.raises(InputError, match=r"/nowhere/store\.h5\.prep: this folder does not exist on the worker "):
+    with (
+        connected(dask),
+        pytest.raises(InputError, match=r"/nowhere/store\.h5\.prep: this folder does not exist on the worker "),
+    ):
         prepare([item], tmp_path / "store.h5", classes=[], pipeline=QUICK)
 
 
