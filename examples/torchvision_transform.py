@@ -1,4 +1,4 @@
-"""Randomized quantization in a torchvision v2 pipeline: python torchvision_transform.py FOLDER saves a grid of images."""
+"""Randomized quantization in a torchvision v2 pipeline: python torchvision_transform.py FOLDER saves a grid."""
 
 import sys
 
