@@ -1,8 +1,8 @@
-"""Time the views of audio beside the formulation clip by clip, and the front end beside librosa, in one run.
+"""Compare the time of batched audio views with augmentation clip by clip, and of log-mel spectrograms with librosa.
 
-Run ``python benchmarks/audio_views.py [--device cuda] [--json FILE]``. What runs clip by clip runs on the CPU, as in
-the worker processes of a data loader; ours runs on the device, one batch at a time. First it is checked that all give
-the same for the same draws. The contenders take turns, and the best of all rounds counts.
+Run ``python benchmarks/audio_views.py [--device cuda] [--json FILE]``. The baselines run on the CPU, as in the worker
+processes of a data loader; ours runs on the device, one batch at a time. First, all are checked to give the same result
+for the same parameters. The methods are timed in turns, and the fastest of all rounds counts.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ RATIO, BINS = 0.4, 5
 
 
 def librosa_log_mel(waveform: np.ndarray, filters: np.ndarray) -> np.ndarray:
-    """One clip (T,) to its log-mel spectrogram (64, frames)."""
+    """The log-mel spectrogram (64, frames) of one clip (T,)."""
     spectrum = librosa.stft(waveform, n_fft=FFT, hop_length=HOP, pad_mode="reflect")
     return np.log(filters @ np.abs(spectrum) ** 2 + np.finfo(np.float32).eps)
 
 
 def crop_one(sample: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
-    """One sample (1, F, T) onto the canvas, cut out, resized."""
+    """Put one sample (1, F, T) on the canvas, crop and resize it."""
     canvas = torch.zeros(1, FREQUENCIES, CANVAS)
     canvas[:, :, (CANVAS - FRAMES) // 2 : (CANVAS + FRAMES) // 2] = sample
     rectangle = canvas[None, :, top : top + height, left : left + width]
@@ -69,7 +69,7 @@ def quantize_one(sample: Tensor) -> Tensor:
 
 
 def views_one_by_one(samples: Tensor, memory: Tensor | None, quantized: bool, rng: np.random.Generator) -> Tensor:
-    """Two views of every clip, each step on one sample."""
+    """Two views of every clip, one sample at a time."""
     views = []
     for sample in samples.repeat(2, 1, 1, 1):
         view = sample if memory is None else mix_one(sample, memory, rng)
@@ -91,7 +91,7 @@ def check(waveforms: Tensor, samples: Tensor, filters: np.ndarray, log_mel: LogM
         crops(samples[:32].to(device)).cpu(), cropped, atol=1e-3
     )
     if not equal:
-        raise SystemExit("the contenders disagree: times mean nothing")
+        raise SystemExit("the results differ, so their times cannot be compared")
 
 
 def main() -> None:

@@ -118,6 +118,19 @@ def test_a_resumed_run_keeps_the_statistics_of_its_first_start_and_measures_none
     assert len(measured) == 1
 
 
+def test_a_checkpoint_of_before_that_says_0_bins_is_read_and_resumed(sounds, tmp_path):
+    """Such a checkpoint means no quantization, which is None now."""
+    options = ("--model.augmentation.bins=null", "--trainer.max_epochs=2")
+    fit(sounds, tmp_path, *options, f"--trainer.max_steps={STEPS}")
+    checkpoint, path = saved(tmp_path), tmp_path / "checkpoints/last.ckpt"
+    checkpoint[KEY]["pretraining"]["augmentation"]["bins"] = checkpoint["resume"]["augmentation"]["bins"] = 0
+    torch.save(checkpoint, path)
+    loaded = load_encoder(path)
+    assert loaded.method == "RRC" and loaded.pretraining["augmentation"]["bins"] is None
+    assert fit(sounds, tmp_path, *options, "--resume=last") == 0
+    assert saved(tmp_path)["global_step"] == 2 * STEPS
+
+
 @pytest.fixture(scope="module")
 def resumable(sounds, tmp_path_factory) -> Path:
     """A run that stopped after one of two epochs."""

@@ -130,12 +130,12 @@ def test_shapes_of_a_store_go_by_index_or_id(key, name):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["store.h5:999"], r"store\.h5: there is no shape 999; the store holds 3 shapes, 0 to 2"),
+        (["store.h5:999"], r"store\.h5: there is no shape 999; the store contains 3 shapes, 0 to 2"),
         (["store.h5:-4"], r"store\.h5: there is no shape -4"),
         (["store.h5"], r"name one of its shapes, as in store\.h5:0"),
         (["store.h5:"], r"name one of its shapes, as in store\.h5:0"),
         (["store.h5:ball-x"], r"no shape has the id 'ball-x'.*ball-a"),
-        (["empty.h5:0"], r"empty\.h5: the store holds no shapes"),
+        (["empty.h5:0"], r"empty\.h5: the store is empty"),
         (["gone.h5:0"], r"gone\.h5: no such file"),
         (["gone.obj"], r"gone\.obj: no such file"),
         (["gone.xyz"], r"gone\.xyz: no such file"),
@@ -302,7 +302,7 @@ def test_of_a_long_sound_ten_seconds_are_taken(tone, tmp_path, capsys):
         (["photo.jpg", "--save", "x.png", "--per_frequency"], r"--per_frequency: only for sounds"),
         (["store.h5:0", "--save", "x.wav"], r"--save x\.wav: must be a \.png file .* or a \.html file"),
         (["sounds.h5:0", "--save", "x.html"], r"--save x\.html: must be a \.png file .* or a \.wav file"),
-        (["sounds.h5:2", "--save", "x.png"], r"there is no sound 2; the store holds 2 sounds, 0 to 1"),
+        (["sounds.h5:2", "--save", "x.png"], r"there is no sound 2; the store contains 2 sounds, 0 to 1"),
         (["sounds.h5", "--save", "x.png"], r"name one of its sounds, as in sounds\.h5:0"),
         (["sounds.h5:tune", "--save", "x.png"], r"no sound has the id 'tune'.*tone"),
         pytest.param(
