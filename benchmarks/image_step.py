@@ -4,10 +4,10 @@
     python benchmarks/image_step.py --device cuda --size 224 --encoder resnet50 --batch-size 256 --workers 12 --steps 40
     python benchmarks/image_step.py --root imagenet/train       # your images instead of built-in ones
 
-Compared are random resized crops alone (RRC), with randomized quantization on the device (RRC+RQ), and with color jitter
-in the worker processes (RRC+CJ). The input is everything before the network: read, decode, augment two views, transfer,
-quantize, normalize. A step adds both networks, the loss, backward, LARS and the update of the target network; in bfloat16
-on CUDA. The variants alternate, and every round begins with empty queues.
+Compared are random resized crops alone (RRC), with randomized quantization on the device (RRC+RQ), and with color
+jitter in the worker processes (RRC+CJ). The input is everything before the network: read, decode, augment two views,
+transfer, quantize, normalize. A step adds both networks, the loss, backward, LARS and the update of the target
+network; in bfloat16 on CUDA. The variants alternate, and every round begins with empty queues.
 """
 
 from __future__ import annotations
