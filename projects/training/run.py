@@ -7,6 +7,7 @@ A trainer file defines a :class:`Program`: its name, its options, and the functi
 from __future__ import annotations
 
 import difflib
+import inspect
 import logging
 import os
 import sys
@@ -165,7 +166,7 @@ class FunctionProgram:
 
     def parser(self) -> ArgumentParser:
         """The parser of the command."""
-        parser = make_parser(self.name, (self.function.__doc__ or "").split("\n\n    Args:")[0])
+        parser = make_parser(self.name, (inspect.getdoc(self.function) or "").split("\n\nArgs:")[0])
         parser.add_function_arguments(self.function)
         if self.kind == "sweep":
             parser.add_argument("--sweep", type=str, help="kind of the sweep, in a config that 'pcrq sweep' reads")
