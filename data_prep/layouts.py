@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from data_prep.public_datasets.shapenet_part import SHAPENET_PART_CLASSES, SHAPE
 from data_prep.public_datasets.shapenetcore import SYNSETS
 from data_prep.run import Item
 from pcrq.errors import InputError
+from pcrq.files import atomic_folder
 
 MODELNET40_CLASSES = (
     *("airplane", "bed", "bench", "bookshelf", "bottle", "car", "chair", "guitar", "lamp", "laptop"),
@@ -243,23 +242,10 @@ def layout_folder(folder: str | Path, layout: str, *, force: bool = False, kind:
     """
     folder = Path(folder).absolute()
     _check(folder, force)
-    process = os.getpid()
-    filling, former = (folder.with_name(f".{folder.name}.{process}.{state}") for state in ("writing", "former"))
-    try:
-        filling.mkdir()
+    with atomic_folder(folder) as temporary:
         note = f"Built-in {kind} of pcrq in the layout of {layout}. They are computed, not those of that data set.\n"
-        (filling / _NOTE).write_text(note, encoding="utf-8")
-        yield filling
-        if folder.exists():
-            folder.replace(former)
-        filling.replace(folder)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written ({error.strerror or error}); free space or choose another place"
-        ) from error
-    finally:
-        shutil.rmtree(filling, ignore_errors=True)
-        shutil.rmtree(former, ignore_errors=True)
+        (temporary / _NOTE).write_text(note, encoding="utf-8")
+        yield temporary
 
 
 def _check(folder: Path, force: bool) -> None:

@@ -12,7 +12,6 @@ import errno
 import hashlib
 import json
 import logging
-import os
 import shutil
 import socket
 import sys
@@ -26,6 +25,7 @@ from data_prep.pipeline import Pipeline
 from data_prep.recipes import Recipe, ShapeRecipe
 from data_prep.working_folder import WorkingFolder
 from pcrq.errors import InputError
+from pcrq.files import atomic_write
 from pcrq.stores.store_file import check_split
 
 if TYPE_CHECKING:
@@ -385,12 +385,10 @@ def _write_refusals(out: Path, refused: list[Refusal]) -> None:
     if not refused:
         path.unlink(missing_ok=True)
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["file", "reason"])
         rows.writerows((refusal.id, refusal.reason) for refusal in refused)
-    temporary.replace(path)
 
 
 def _read_refusals(out: Path) -> list[Refusal]:
@@ -424,8 +422,9 @@ def _summary(
 def _disk_full_explained(out: Path, recipe: Recipe) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError) as error:  # HDF5 gives the number only in the text
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "errno = 28" in str(error)
+    except (OSError, RuntimeError, InputError) as error:  # HDF5 gives the number only in the text
+        number = getattr(error.__cause__ if isinstance(error, InputError) else error, "errno", None)
+        full = number in (errno.ENOSPC, errno.EDQUOT) or "errno = 28" in str(error)
         if not full:
             raise
         _remove_leftovers(out)

@@ -1,4 +1,4 @@
-"""Classify shapes of few labels: fine-tune a pretrained MID-Net, or train the same network from random weights.
+"""Classify shapes with few labels: fine-tune a pretrained MID-Net, or train the same network from random weights.
 
 The protocols "ft" and "scratch" of the paper's table 6 (ModelNet40), with O-CNN's numbers. "lin" trains on features
 instead of shapes and is 'pcrq evaluate shapes'.
@@ -64,12 +64,12 @@ class Classification(pl.LightningModule):
     Args:
         data: the labelled shapes.
         protocol: "ft" trains all layers, pretrained ones with a tenth of the learning rate; "scratch" trains all layers
-            from random weights.
+            from random weights; "lin" is 'pcrq evaluate shapes'.
         pretrained: checkpoint or exported folder of the pretrained network, for "ft".
         method: name of the pretraining in the run record; empty for what the checkpoint says.
         network: the architecture; null for that of the pretrained network.
-        augmentation: of the training shapes.
-        schedule: number of steps and learning rate.
+        augmentation: random rotation, shift and scaling of the training shapes.
+        schedule: number of steps and learning rates.
         head_only_below: with less than this fraction of the labels "ft" freezes the backbone and trains the head with
             the full learning rate (O-CNN's "finetune_head").
         head_only_shift: replaces augmentation.shift in that case.
@@ -94,7 +94,7 @@ class Classification(pl.LightningModule):
     ):
         super().__init__()
         if protocol == "lin":
-            raise InputError("model.protocol lin: trains on features of frozen networks; use 'pcrq evaluate shapes'")
+            raise InputError("model.protocol lin: trains on features; choose ft or scratch, or 'pcrq evaluate shapes'")
         self.start, backbone = load_start(protocol, pretrained, network, method)
         self.data, self.schedule, self.seed = data, schedule, seed
         self.head_only = protocol == "ft" and data.ratio < head_only_below

@@ -75,6 +75,9 @@ def evaluate(
     network, shapes = load_pretrained(checkpoint).to(choose_device(device)), ShapeStore(store)
     train, test = (labelled_shapes(shapes, split) for split in ("train", "test"))
     make_run_folder(out)
+    device = next(network.parameters()).device
+    sizes = f"{len(train)} training and {len(test)} test shapes"
+    _log.info("evaluate shapes: %s on %s of %s, on %s; output: %s", checkpoint, sizes, store, device, out)
 
     def accuracy(record: Record, labelled: LabelledFeatures, held_out: LabelledFeatures) -> float:
         return sgd_probe(
@@ -87,7 +90,7 @@ def evaluate(
             weight_decay=schedule.weight_decay,
             batch_size=batch_size,
             seed=seed,
-            device=next(network.parameters()).device,
+            device=device,
         )
 
     config = {

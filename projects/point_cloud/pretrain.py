@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,24 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from jsonargparse import ArgumentParser
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from octree import MIDFeatures, MIDLoss, MIDNet, MIDNetConfig, PointBatch, RandomAffine, collate, embed, quantize
+from octree import (
+    MIDFeatures,
+    MIDLoss,
+    MIDNet,
+    MIDNetConfig,
+    PointBatch,
+    RandomAffine,
+    ShapeDataset,
+    ShapeStore,
+    collate,
+    embed,
+    quantize,
+)
 from octree.pretrained import KEY, describe
-from pcrq.errors import InputError
-from pcrq.evaluation.knn import knn_accuracy
-from pcrq.evaluation.subsets import subset
-from pcrq.stores.shape_store import Shape, ShapeStore
+from pcrq import InputError
+from pcrq.evaluation import knn_accuracy, subset
 from projects.training.callbacks import KNNAccuracy, Throughput
 from projects.training.records import check_resume_config
 from projects.training.run import Program, Run, make_run_folder
@@ -131,7 +141,7 @@ class ShapeData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Batches of this process, from the batch at which the run stands."""
-        shapes = StoreSubset(self.store, self.indices, self.patches)
+        shapes = ShapeDataset(self.store, self.indices)
         return training_loader(shapes, self.batch_size, self.workers, self.seed, self.trainer, collate_fn=collate)
 
     def transfer_batch_to_device(self, batch: PointBatch, device: torch.device, dataloader_idx: int) -> PointBatch:
@@ -153,25 +163,6 @@ def builtin_store(folder: Path) -> Path:
         source="built-in shapes",
     )
     return folder / "builtin_shapes.h5"
-
-
-class StoreSubset(Dataset[Shape]):
-    """Some shapes of a store; ``Shape.index`` counts within the subset, as the rows of the memory banks do."""
-
-    def __init__(self, store: ShapeStore, indices: np.ndarray, patches: int):
-        self.store, self.indices, self.patches = store, indices, patches
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, row: int) -> Shape:
-        shape = self.store[int(self.indices[row])]
-        if shape.patches.max() >= self.patches:
-            raise InputError(
-                f"{self.store.path}: {shape.id} has patch {shape.patches.max()}, but the store's parameters say "
-                f"{self.patches} patches; prepare it again"
-            )
-        return replace(shape, index=row)
 
 
 # --- model ---

@@ -111,8 +111,8 @@ class Segmentation(pl.LightningModule):
         pretrained: checkpoint or exported folder of the pretrained network, for "ft" and "lin".
         method: name of the pretraining in the run record; empty for what the checkpoint says.
         network: the architecture; null for that of the pretrained network.
-        augmentation: of the training shapes.
-        schedule: number of steps and learning rate.
+        augmentation: random rotation, shift and scaling of the training shapes.
+        schedule: number of steps and learning rates.
         category_iterations: replaces schedule.iterations for some categories.
         seed: random seed of the augmentation.
 

@@ -242,5 +242,5 @@ def test_prepared_store_holds_true_part_labels(tmp_path):
     ],
 )
 def test_wrong_arguments_are_named(call):
-    with pytest.raises(InputError, match=r"spaceship|-1|0 shapes|once"):
+    with pytest.raises(InputError, match=r"spaceship|-1|count 0|none may be repeated"):
         call()

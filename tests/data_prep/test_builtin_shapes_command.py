@@ -26,9 +26,9 @@ def test_layout_is_written_instead_of_a_store(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--categories", "chair,spoon", "--out", "s.h5"], "'spoon'; choose from airplane"),
-        (["--count", "0", "--out", "s.h5"], "0 shapes"),
-        (["--out", "s.txt"], "ends in .h5"),
+        (["--categories", "chair,spoon", "--out", "s.h5"], "'spoon'; available: airplane"),
+        (["--count", "0", "--out", "s.h5"], "count 0"),
+        (["--out", "s.txt"], "must end in .h5"),
         (["--layout", "modelnet40", "--out", "s.h5"], "writes a folder"),
         (["--layout", "modelnet40", "--points", "9", "--out", "m"], "leave --method, --points and --jobs out"),
         (["--layout", "shapenet-part", "--categories", "vase", "--out", "m"], "no category 'vase'"),

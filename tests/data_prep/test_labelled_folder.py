@@ -69,8 +69,8 @@ def test_a_table_of_labels_wins_and_differences_are_told(source, caplog):
         found = collect_meshes(source)
     assert {item.id: item.category for item in found.items} == {"x/a.off": "chair", "x/b.off": "", "x/c.off": ""}
     assert found.classes == ["chair"]
-    assert "1 of its files are missing, the first is none.off" in caplog.text
-    assert "1 meshes are not in it" in caplog.text and "x/c.off" in caplog.text
+    assert "1 of its files do not exist; the first is none.off" in caplog.text
+    assert "1 meshes have no row" in caplog.text and "x/c.off" in caplog.text
 
 
 def test_a_table_may_tell_the_split(source):

@@ -168,7 +168,7 @@ def test_only_a_folder_of_its_own_is_replaced(tmp_path):
     assert {entry.name for entry in own.iterdir()} == {"README.txt", "mug"}
     foreign.mkdir()
     (foreign / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="not made by this command"):
+    with pytest.raises(InputError, match="not written by this command"):
         write_modelnet40(foreign, items, force=True)
     assert (foreign / "thesis.tex").read_text() == "years of work"
 

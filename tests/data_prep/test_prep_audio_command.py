@@ -90,7 +90,7 @@ def test_a_table_tells_category_split_and_fold(folder, tmp_path, capsys):
     assert main(["info", str(tmp_path / "s.h5")]) == 0
     printed = capsys.readouterr().out
     for words in (
-        *("4 sounds, 1 seconds", "source      sounds of tones", "seconds     0.25 to 0.27 a sound"),
+        *("4 sounds, 1 seconds", "source      sounds of tones", "seconds     0.25 to 0.27 per sound"),
         *("none 2, test 1, train 1", "categories  2: bark 2", "folds       none 2, 0 1, 3 1", "rate 16000"),
         "all sounds are as they were written",
     ):
@@ -178,7 +178,7 @@ def test_a_zip_bomb_is_refused_alone(tmp_path, capsys):
         archive.write(tmp_path / "a.wav", "tone.wav")
     assert prep(bomb, tmp_path / "s.h5") == 0
     printed = capsys.readouterr().out
-    assert "bomb.wav: unpacks to" in printed and "good.wav: the file is empty" in printed
+    assert "bomb.wav: expands to" in printed and "good.wav: the file is empty" in printed
     assert SoundStore(tmp_path / "s.h5").ids == ["tone.wav"]
 
 

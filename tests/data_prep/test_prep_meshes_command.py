@@ -25,7 +25,7 @@ def test_a_folder_becomes_a_store_and_the_summary_says_what_happened(meshes, tmp
     assert prep(meshes, tmp_path / "s.h5") == 0
     printed = capsys.readouterr().out
     assert "3 shapes" in printed and "bytes per point" in printed and "per second" in printed
-    assert "refused 1" in printed and "s.h5.refused.csv" in printed and "chair/broken.obj: a PNG image" in printed
+    assert "refused 1" in printed and "s.h5.refused.csv" in printed and "chair/broken.obj: is a PNG image" in printed
     store = ShapeStore(tmp_path / "s.h5")
     assert store.id == ["chair/a.off", "chair/b.obj", "table/c.stl"]
     assert [store.classes[c] for c in store.category] == ["chair", "chair", "table"]

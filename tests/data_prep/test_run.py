@@ -138,7 +138,7 @@ def test_changed_options_or_sources_are_made_anew(items, prepare_quickly, monkey
     items[0] = Item(items[0].id, items[0].load, stamp="changed")
     with caplog.at_level("INFO"):
         assert prepare_quickly(items).prepared == 3  # two finished ones still count
-    assert "1 shapes left by an interrupted run" in caplog.text
+    assert "1 shapes of an interrupted run" in caplog.text
 
 
 def test_a_worker_that_crashes_costs_its_own_shape_alone(items, prepare_quickly, tmp_path):
@@ -165,7 +165,7 @@ def test_a_killed_run_continues_to_the_identical_store(tmp_path, capsys, caplog)
 
 def test_a_full_disk_keeps_finished_shapes(items, prepare_quickly, tmp_path, monkeypatch):
     prepare_quickly(items, out=tmp_path / "whole.h5")
-    for broken in ("write_entry", "require_room_for_store"):
+    for broken in ("write_entry", "require_space_for_store"):
         with monkeypatch.context() as patched:
 
             def full(*_):
@@ -196,7 +196,7 @@ def test_a_disk_that_will_be_too_small_is_told_after_the_first_entries(tmp_path,
     prepare_store(sounds, tmp_path / "small.h5", SoundRecipe(), classes=[], jobs=1)  # it was enough in the end
     (told,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
     assert "small.h5.prep: the disk has 0.0031 GB free, and if all sounds are like the first 4, 0.0032 GB" in told
-    assert "0.0012 for those still to prepare and 0.002 for the store" in told
+    assert "0.0012 for the remaining ones and 0.002 for the store" in told
     caplog.clear()
     free_space(monkeypatch, 3_300_000)
     prepare_store(sounds, tmp_path / "large.h5", SoundRecipe(), classes=[], jobs=1)
@@ -247,11 +247,11 @@ def test_labelled_point_clouds_keep_their_parts(prepare_quickly, tmp_path, items
 
 def test_contradictory_calls_are_refused_before_any_work(items, prepare_quickly, tmp_path):
     for change, reason in [
-        ({"items": []}, "nothing to prepare"),
+        ({"items": []}, "no items to prepare"),
         ({"items": [items[0], items[0]]}, "occurs twice"),
         ({"classes": []}, "category 'even'"),
         ({"items": [Item("a", items[0].load, split="dev")]}, "split 'dev'"),
-        ({"out": tmp_path / "store.zip"}, r"ends in \.h5"),
+        ({"out": tmp_path / "store.zip"}, r"must end in \.h5"),
         ({"out": tmp_path / "none/store.h5"}, "does not exist"),
         ({"jobs": 0}, "at least one"),
     ]:

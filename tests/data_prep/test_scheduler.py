@@ -217,7 +217,7 @@ def test_the_command_finds_relative_paths_on_workers_elsewhere(dask, meshes, tmp
 
 def test_what_a_worker_does_not_see_is_named(dask, tmp_path):
     with (
-        pytest.raises(InputError, match=rf"worker on .* does not see {tmp_path}/nowhere"),
+        pytest.raises(InputError, match=rf"{tmp_path}/nowhere does not exist on the worker "),
         connected(dask, [tmp_path, tmp_path / "nowhere"]),
     ):
         pass
@@ -226,7 +226,10 @@ def test_what_a_worker_does_not_see_is_named(dask, tmp_path):
 def test_a_worker_that_joins_later_without_the_folder_ends_the_run_with_its_name(dask, meshes, tmp_path, monkeypatch):
     monkeypatch.setattr(run.Path, "absolute", lambda path: Path("/nowhere") / path.name)  # what that worker sees
     item = Item("a", partial(load_mesh, meshes[0]))
-    with connected(dask), pytest.raises(InputError, match=r"/nowhere/store\.h5\.prep: the worker on .* does not see"):
+    with (
+        connected(dask),
+        pytest.raises(InputError, match=r"/nowhere/store\.h5\.prep: this folder does not exist on the worker "),
+    ):
         prepare([item], tmp_path / "store.h5", classes=[], pipeline=QUICK)
 
 
@@ -268,7 +271,7 @@ def test_a_scheduler_that_is_not_there_is_an_error_soon(engine, tmp_path, monkey
     assert main(["prep", "shapes", "--count", "1", "--out", str(tmp_path / "s.h5"), "--scheduler", url]) == 2
     assert 0.5 < time.monotonic() - started < 10
     error = capsys.readouterr().err
-    assert error.startswith(f"pcrq: error: --scheduler {url}: nothing answers there") and error.count("\n") == 1
+    assert error.startswith(f"pcrq: error: --scheduler {url}: no response") and error.count("\n") == 1
 
 
 @pytest.mark.parametrize("engine", ["dask", "ray"])

@@ -122,7 +122,7 @@ def test_names_come_from_the_taxonomy_and_are_unique(copy, caplog):
     ]
     (core / "taxonomy.json").write_text(json.dumps(names))
     assert collect_shapenetcore(core).classes == ["chair", "03636649"]
-    assert "1 synsets are not in taxonomy.json and keep their number as name; the first is 03636649" in caplog.text
+    assert "1 synsets are not in taxonomy.json and named by their number; the first is 03636649" in caplog.text
     names = [{"synsetId": "03001627", "name": "thing"}, {"synsetId": "03636649", "name": "thing"}]
     (core / "taxonomy.json").write_text(json.dumps(names))
     assert collect_shapenetcore(core).classes == ["thing (03001627)", "thing (03636649)"]
@@ -146,8 +146,8 @@ def test_splits_come_from_all_csv_or_from_the_option(copy, tmp_path, caplog):
     (core / "all.csv").write_text("\n".join([*rows, "9,3001627,0,gone,train"]))
     found = {item.id: item.split for item in collect_shapenetcore(core).items}
     assert list(found.values()) == ["train"] * 6 + ["val", "test"] + [""] * 4
-    assert "1 of its models are not there; the first is 03001627/gone" in caplog.text
-    assert f"4 models are not in it, they have no split; the first is {ids[8]}" in caplog.text
+    assert "1 of its models are missing; the first is 03001627/gone" in caplog.text
+    assert f"4 models are not in it and have no split; the first is {ids[8]}" in caplog.text
     (tmp_path / "mine.csv").write_text("synsetId,modelId,split\n" + ids[0].replace("/", ",") + ",test\n")
     assert collect_shapenetcore(core, splits=tmp_path / "mine.csv").items[0].split == "test"
 
@@ -176,7 +176,7 @@ def test_models_without_a_mesh_are_counted_and_broken_ones_refused_while_the_run
     first.unlink()
     second.write_text("v 0 0 0\n")
     assert prep("shapenet", core, tmp_path / "s.h5") == 0
-    assert f"1 folders of models hold no mesh; the first is 03001627/{first.parent.name}" in caplog.text
+    assert f"1 folders of models contain no mesh; the first is 03001627/{first.parent.name}" in caplog.text
     assert len(ShapeStore(tmp_path / "s.h5")) == len(others)
     assert f"03001627/{second.parent.name},1 points but no faces" in (tmp_path / "s.h5.refused.csv").read_text()
 
@@ -195,7 +195,7 @@ def test_a_zip_beside_its_unpacked_half_is_read_instead(copy, tmp_path):
 
 
 def test_both_versions_or_a_model_twice_are_refused(published, tmp_path):
-    with pytest.raises(InputError, match="holds version 1 and version 2"):
+    with pytest.raises(InputError, match="contains version 1 and version 2"):
         collect_shapenetcore(published)
     for name in ("a", "b"):
         shutil.copytree(published / "core1", tmp_path / name)
@@ -209,7 +209,7 @@ def test_broken_archives_in_archives_are_named(published, tmp_path):
         inner = whole.read("core1/03001627.zip")
     broken = {
         "cut": (inner[: len(inner) // 2], zipfile.ZIP_STORED, "03001627.zip: not a readable zip"),
-        "packed": (inner, zipfile.ZIP_DEFLATED, "03001627.zip is compressed once more; unpack the outer archive"),
+        "packed": (inner, zipfile.ZIP_DEFLATED, "03001627.zip is compressed once more; extract the outer archive"),
         "hostile": (_with_member(inner, "../../evil/model.obj"), zipfile.ZIP_STORED, "03001627.zip: .*hostile"),
     }
     for name, (content, method, reason) in broken.items():
@@ -338,10 +338,10 @@ def test_modelnet40_counts_and_names_what_is_missing_or_surplus(copy, caplog):
     found = collect_modelnet40(folder)
     assert len(found.items) == 10 and found.classes == CATEGORIES
     for message in (
-        "1 OFF files are not <class>/train|test/<class>_<number>.off, they are not used; the first is ModelNet40/chair",
+        "1 OFF files are not <class>/train|test/<class>_<number>.off and not used; the first is ModelNet40/chair",
         "1 folders of classes are empty; the first is sofa",
         "1 classes have no test shapes; the first is lamp",
-        "1 numbers are left out, so files may be missing; the first is chair_0002.off",
+        "1 numbers do not occur, so files may be missing; the first is chair_0002.off",
     ):
         assert message in caplog.text
 
@@ -443,11 +443,11 @@ def test_shapenet_part_counts_and_names_what_is_missing_or_in_no_list(copy, capl
         found = collect_shapenet_part(folder)
     assert len(found.items) == 11
     assert "7 train, 2 val, 2 test shapes of 2 categories; ShapeNet Part has 16881" in caplog.text
-    assert f"1 listed shapes are not there; the first is 03001627/{missing.stem}" in caplog.text
-    assert "1 files are in no list, they are not used; the first is 03001627/unlisted" in caplog.text
+    assert f"1 listed shapes are missing; the first is 03001627/{missing.stem}" in caplog.text
+    assert "1 files are in no list and not used; the first is 03001627/unlisted" in caplog.text
     shutil.rmtree(folder / "03636649")
     collect_shapenet_part(folder)
-    assert "1 listed categories have no shape at all; the first is lamp" in caplog.text
+    assert "1 listed categories have no shape; the first is lamp" in caplog.text
 
 
 def test_lists_that_are_missing_or_broken_are_named(copy):
@@ -467,7 +467,7 @@ def test_lists_that_are_missing_or_broken_are_named(copy):
         collect_shapenet_part(folder)
     for split in ("train", "val", "test"):
         (folder / f"train_test_split/shuffled_{split}_file_list.json").write_text('["shape_data/03001627/gone"]')
-    with pytest.raises(InputError, match="none of the 1 listed shapes is there"):
+    with pytest.raises(InputError, match="none of the 1 listed shapes was found"):
         collect_shapenet_part(folder)
 
 
@@ -497,9 +497,9 @@ def test_the_wrong_data_set_is_recognised(published, tmp_path, command, folder, 
 @pytest.mark.parametrize(
     ("files", "advice"),
     [
-        (["a/x.obj", "a/y.obj"], "but 2 meshes in another layout; use 'pcrq prep meshes'"),
-        (["ModelNet40.zip"], r"an archive .*ModelNet40\.zip; name the archive itself"),
-        (["README.txt"], "unpacked in part"),
+        (["a/x.obj", "a/y.obj"], "but 2 meshes in another layout; .* use 'pcrq prep meshes'"),
+        (["ModelNet40.zip"], r"an archive .*ModelNet40\.zip; pass the archive itself"),
+        (["README.txt"], "may be incomplete"),
         (["chair/chair_0001.txt"], "looks like ModelNet40 as resampled points"),
         (["03001627/points/a.pts"], "looks like ShapeNet Part without normals"),
     ],
@@ -527,9 +527,6 @@ def test_stamps_follow_the_content(copy, tmp_path):
 
 
 def test_download_fetches_what_is_not_there_yet(published, tmp_path, monkeypatch, capsys):
-    import sys
-    from types import SimpleNamespace
-
     asked = []
 
     def download(url, target, *, sha256=None, size=None):
@@ -537,25 +534,22 @@ def test_download_fetches_what_is_not_there_yet(published, tmp_path, monkeypatch
         pack(published / "ModelNet40", target)
         return target
 
-    monkeypatch.setitem(sys.modules, "data_prep.download", SimpleNamespace(download=download))
+    monkeypatch.setattr("data_prep.download.download", download)
     for _ in range(2):
         assert prep("modelnet40", tmp_path / "M.zip", tmp_path / "m.h5", "--download") == 0
     ((url, checksum),) = asked
     assert url == "http://modelnet.cs.princeton.edu/ModelNet40.zip" and len(checksum) == 64
     assert prep("modelnet40", tmp_path / "folder", tmp_path / "m.h5", "--download") == 2
-    assert "ends in .zip" in capsys.readouterr().err
+    assert "must end in .zip" in capsys.readouterr().err
     assert prep("modelnet40", tmp_path / "other.zip", tmp_path / "m.h5") == 2
     assert "add --download to get ModelNet40" in capsys.readouterr().err
 
 
 def test_a_failed_download_says_where_else_to_look(tmp_path, monkeypatch, capsys):
-    import sys
-    from types import SimpleNamespace
-
     def download(url, target, *, sha256=None, size=None):
         raise InputError(f"{url}: not found (404)")
 
-    monkeypatch.setitem(sys.modules, "data_prep.download", SimpleNamespace(download=download))
+    monkeypatch.setattr("data_prep.download.download", download)
     assert prep("shapenet-part", tmp_path / "p.zip", tmp_path / "p.h5", "--download") == 2
     error = capsys.readouterr().err
     assert "v0_normal.zip: not found (404); " in error and "huggingface.co/datasets/wangps" in error

@@ -11,11 +11,9 @@ import json
 import logging
 import re
 import shutil
-import sys
 import tarfile
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -241,7 +239,7 @@ def test_clips_in_no_list_are_left_out_and_listed_ones_must_be_there(copy, tmp_p
     found = collect_voxforge(folder, tmp_path / "unpacked", splits=tmp_path / "list.csv").items
     assert len(found) == 6 * 8 * 2 - 2 + 1 and found[-1].id == f"fr/{damaged.stem}"
     assert {item.id for item in found if "other" in item.id} == {f"fr/other-20080318-name/fr000{n}.wav" for n in (1, 2)}
-    assert "2 clips are not in the list, they are not used; the first is de/new-20260101-abc/a.wav" in caplog.text
+    assert "2 clips are not in the list and not used; the first is de/new-20260101-abc/a.wav" in caplog.text
     missing.unlink()
     with pytest.raises(
         InputError, match=rf"list\.csv: 2 of its 96 clips are missing, the first is {missing.stem}/wav/"
@@ -260,8 +258,8 @@ HEADER = "file_name,label,split\n"
         ("<html>\n<body>\n", r"columns \['<html>'\], expected file_name"),
         (b"\xff\xfe", "not a CSV file in UTF-8"),
         (HEADER + '"a', "not a CSV file in UTF-8"),
-        (HEADER, "no clip for train in it"),
-        (HEADER + "a/wav/b.wav,de,train\na/wav/c.wav,de,test\n", "no clip for val in it"),
+        (HEADER, "contains no clip for train"),
+        (HEADER + "a/wav/b.wav,de,train\na/wav/c.wav,de,test\n", "contains no clip for val"),
         (HEADER + "a/wav/b.wav,de,train\nb.wav,de,train\n", "line 3 has 'b.wav', 'train'; expected a name such as"),
         (HEADER + "a/wav/b.wav,de,dev\n", "line 2 has 'a/wav/b.wav', 'dev'; expected .* train, valid or test"),
         (HEADER + "a/wav/b.wav\n", "line 2 has 'a/wav/b.wav', None"),
@@ -350,13 +348,13 @@ def test_both_archives_unpacked_into_one_folder_are_the_same(published, tmp_path
 
 BROKEN = {
     "nsynth": [
-        ("nsynth-valid", None, r"nsynth-valid with its audio is missing; name the folder .*nsynth-\{train"),
-        ("nsynth-test/examples.json", None, r"nsynth-test/examples\.json is missing; name the folder"),
-        ("nsynth-train/audio/bass_synthetic_000-060-100.wav", None, r"examples\.json: 1 of its 11 clips are not there"),
+        ("nsynth-valid", None, r"nsynth-valid with its audio is missing; pass the folder .*nsynth-\{train"),
+        ("nsynth-test/examples.json", None, r"nsynth-test/examples\.json is missing; pass the folder"),
+        ("nsynth-train/audio/bass_synthetic_000-060-100.wav", None, r"examples\.json: 1 of its 11 clips are missing"),
         ("nsynth-train/examples.json", "[", r"examples\.json: not a table of NSynth"),
         ("nsynth-train/examples.json", "[1]", r"examples\.json: not a table of NSynth"),
         ("nsynth-train/examples.json", '{"a": {}}', r"examples\.json: not a table of NSynth .*instrument_family"),
-        ("nsynth-train/examples.json", "{}", r"examples\.json: no note in it"),
+        ("nsynth-train/examples.json", "{}", r"examples\.json: contains no note"),
         (
             "nsynth-train/examples.json",
             '{"a": {"instrument_family": 11, "instrument_family_str": "drum"}}',
@@ -364,11 +362,11 @@ BROKEN = {
         ),
     ],
     "urbansound8k": [
-        ("metadata", None, r"metadata/UrbanSound8K\.csv is missing; name the folder that holds audio and metadata"),
-        ("audio/fold3", None, r"csv: 10 of its 100 clips are missing, the first is fold3/3000-0-0-0\.wav; unpack"),
+        ("metadata", None, r"metadata/UrbanSound8K\.csv is missing; pass the folder that contains audio and metadata"),
+        ("audio/fold3", None, r"csv: 10 of its 100 clips are missing, the first is fold3/3000-0-0-0\.wav; extract"),
         ("metadata/UrbanSound8K.csv", "file,label\n", r"csv: columns \['file', 'label'\], expected slice_file_name"),
         ("metadata/UrbanSound8K.csv", b"\xff", r"csv: not a CSV file in UTF-8"),
-        ("metadata/UrbanSound8K.csv", "slice_file_name,fold,classID,class\n", "no clip in it"),
+        ("metadata/UrbanSound8K.csv", "slice_file_name,fold,classID,class\n", "contains no clip"),
         (
             "metadata/UrbanSound8K.csv",
             "slice_file_name,fold,classID,class\nx.wav,11,0,air_conditioner\n",
@@ -386,21 +384,21 @@ BROKEN = {
         ),
     ],
     "voxceleb1": [
-        ("iden_split.txt", None, r"iden_split\.txt is missing; put it there, it is at https://"),
+        ("iden_split.txt", None, r"iden_split\.txt is missing; get it from https://"),
         ("wav/id10002", None, r"iden_split\.txt: 6 of its 18 clips are missing, the first is id10002/"),
         ("iden_split.txt", "4 id10001/video-00001/00001.wav\n", r"line 1 is '4 id10001/.*expected 1, 2 or 3"),
         ("iden_split.txt", "1 0 id1/a.wav id2/b.wav\n", "line 1 is '1 0 id1"),
-        ("iden_split.txt", "\n1 id10001/video-00001/00001.wav\n", "no clip for val in it; get the whole list"),
+        ("iden_split.txt", "\n1 id10001/video-00001/00001.wav\n", "contains no clip for val; get the complete list"),
     ],
     "voxforge": [("es", None, "no clip of es; the task needs all six languages, from http")],
     "speech-commands": [
-        ("speech_commands_v0.02/testing_list.txt", None, r"testing_list\.txt is missing; name the folder above"),
+        ("speech_commands_v0.02/testing_list.txt", None, r"testing_list\.txt is missing; pass the folder above"),
         (
             "speech_commands_v0.02/bed",
             None,
             r"validation_list\.txt: 1 of its 35 clips are missing, the first is bed/",
         ),
-        ("speech_commands_v0.02/testing_list.txt", "", r"testing_list\.txt: no clip in it"),
+        ("speech_commands_v0.02/testing_list.txt", "", r"testing_list\.txt: contains no clip"),
         ("speech_commands_v0.02/testing_list.txt", "bed/x.wav\n", r"testing_list\.txt: 1 of its 1 clips .* bed/x\.wav"),
     ],
 }
@@ -469,9 +467,12 @@ def test_another_data_set_is_recognised(published, tmp_path, collect, command, c
 @pytest.mark.parametrize(
     ("files", "advice"),
     [
-        (["a/x.wav", "a/y.flac"], "but 2 sound files in another layout; name the top folder .* 'pcrq prep audio'"),
-        (["data.tar.gz"], r"but an archive d/data\.tar\.gz; give it its published name, or unpack it"),
-        (["README.txt"], "unpacked in part"),
+        (["a/x.wav", "a/y.flac"], "but 2 sound files in another layout; pass the top folder .* 'pcrq prep audio'"),
+        (
+            ["data.tar.gz"],
+            r"but an archive d/data\.tar\.gz; pass the archive itself, with its published name, or extract it",
+        ),
+        (["README.txt"], "may be incomplete"),
         (["nsynth-train.tfrecord"], "looks like NSynth as tfrecord, .*get its three archives"),
         (["vox1_dev_wav_partaa", "vox1_dev_wav_partab"], "looks like VoxCeleb1 in pieces.* cat vox1_dev_wav_parta"),
         (["dev/aac/id00012/21Uxsk56VDQ/00001.m4a"], "looks like VoxCeleb2, .*get VoxCeleb1"),
@@ -498,13 +499,13 @@ def test_sources_of_another_kind_are_refused(tmp_path, collect, command):
 
 def test_one_of_three_archives_and_a_folder_too_deep_say_what_to_name(published, tmp_path, collect):
     packed = archives(published, "nsynth", tmp_path / "archives")
-    with pytest.raises(InputError, match="nsynth-valid with its audio is missing; name the folder that holds all"):
+    with pytest.raises(InputError, match="nsynth-valid with its audio is missing; pass the folder that contains all"):
         collect("nsynth", packed / "nsynth-train.jsonwav.tar.gz")
-    with pytest.raises(InputError, match="name the folder that holds all"):
+    with pytest.raises(InputError, match="pass the folder that contains all"):
         collect("nsynth", published / "nsynth/nsynth-train")
-    with pytest.raises(InputError, match="name the folder that holds audio and metadata"):
+    with pytest.raises(InputError, match="pass the folder that contains audio and metadata"):
         collect("urbansound8k", published / "urbansound8k/audio")
-    with pytest.raises(InputError, match="name the folder above the words"):
+    with pytest.raises(InputError, match="pass the folder above the words"):
         collect("speech-commands", published / "speech-commands/speech_commands_v0.02/bed")
     with pytest.raises(InputError, match="is in no folder of a language"):
         collect("voxforge", published / "voxforge/de/Trunk")
@@ -522,7 +523,7 @@ def test_an_archive_beside_what_it_holds_is_passed_over(published, tmp_path, col
     shutil.copytree(published / "nsynth/nsynth-train", packed / "nsynth-train")
     with caplog.at_level(logging.INFO):
         found = collect("nsynth", packed)
-    assert "nsynth-train.jsonwav.tar.gz is passed over, as archives/nsynth-train/ lies beside it" in caplog.text
+    assert "nsynth-train.jsonwav.tar.gz is ignored, because archives/nsynth-train/ is beside it" in caplog.text
     assert described(found) == described(collect("nsynth", published / "nsynth"))
     assert sorted(path.name.split(".")[0] for path in (tmp_path / "unpacked").iterdir()) == [
         "nsynth-test",
@@ -533,7 +534,7 @@ def test_an_archive_beside_what_it_holds_is_passed_over(published, tmp_path, col
 def test_a_data_set_that_is_there_twice_is_refused(published, tmp_path, collect):
     for name in ("a", "b"):
         shutil.copytree(published / "voxceleb1", tmp_path / "both" / name)
-    with pytest.raises(InputError, match=r"holds the same file twice, .*; keep one of them there"):
+    with pytest.raises(InputError, match=r"contains the same file twice, .*; remove one"):
         collect("voxceleb1", tmp_path / "both")
 
 
@@ -542,7 +543,7 @@ def test_what_was_found_and_what_is_in_no_list_is_said(copy, collect, caplog):
     shutil.copytree(folder / "wav/id10001", folder / "wav/id10009")
     with caplog.at_level(logging.INFO):
         collect("voxceleb1", folder)
-    assert "6 clips are not in iden_split.txt, they are not used; the first is id10009/" in caplog.text
+    assert "6 clips are not in iden_split.txt and not used; the first is id10009/" in caplog.text
     assert "6 train, 6 val, 6 test clips; VoxCeleb1 has 138,361 train, 6,904 val, 8,251 test" in caplog.text
 
 
@@ -573,21 +574,21 @@ def hostile(path: Path, name: str, **fields) -> Path:
 def test_an_archive_that_leads_outside_is_refused_whole(tmp_path, capsys, name):
     archive = hostile(tmp_path / "UrbanSound8K.tar.gz", name)
     assert prep("urbansound8k", archive, tmp_path / "s.h5") == 2
-    assert "UrbanSound8K.tar.gz: the archive is hostile or damaged: it has a file named" in capsys.readouterr().err
+    assert "UrbanSound8K.tar.gz: the archive is hostile or damaged: it contains a file named" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["UrbanSound8K.tar.gz"]
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
 def test_links_and_devices_are_refused(tmp_path, collect, kind):
     archive = hostile(tmp_path / "x.tar.gz", "UrbanSound8K/audio/fold1/1-0-0-0.wav", type=kind, linkname="/etc/passwd")
-    with pytest.raises(InputError, match="is a link or device, no file"):
+    with pytest.raises(InputError, match="is a link or device, not a file"):
         collect("urbansound8k", archive)
 
 
 def test_a_bomb_is_refused_before_it_fills_the_disk(tmp_path, collect):
     with gzip.open(tmp_path / "x.tar.gz", "wb") as file:
         file.write(bytes(40 * 2**20))
-    with pytest.raises(InputError, match=r"x\.tar\.gz: unpacks to 100 times its size like a bomb"):
+    with pytest.raises(InputError, match=r"x\.tar\.gz: expands to 100 times its size like a bomb"):
         collect("urbansound8k", tmp_path / "x.tar.gz")
     assert not list((tmp_path / "unpacked").iterdir())
 
@@ -713,7 +714,7 @@ def test_download_fetches_the_archives_that_the_classes_need(published, tmp_path
         pack_tar(published / "speech-commands" / target.name.removesuffix(".tar.gz"), target, top=".")
         return target
 
-    monkeypatch.setitem(sys.modules, "data_prep.download", SimpleNamespace(download=download))
+    monkeypatch.setattr("data_prep.download.download", download)
     source = tmp_path / "speech"
     assert prep("speech-commands", source, tmp_path / "a.h5", "--download") == 0
     assert asked == [("speech_commands_v0.02.tar.gz", 64)]
@@ -724,7 +725,7 @@ def test_download_fetches_the_archives_that_the_classes_need(published, tmp_path
 
 
 def test_the_name_of_the_store_is_checked_before_anything_is_decompressed(tmp_path, capsys):
-    for out, reason in (("s.hdf", "ends in .h5"), ("none/s.h5", "does not exist; create it first")):
+    for out, reason in (("s.hdf", "must end in .h5"), ("none/s.h5", "does not exist; create it first")):
         assert prep("nsynth", tmp_path / "none", tmp_path / out) == 2
         assert reason in capsys.readouterr().err
 

@@ -135,7 +135,7 @@ def test_shapes_of_a_store_go_by_index_or_id(key, name):
         (["store.h5"], r"name one of its shapes, as in store\.h5:0"),
         (["store.h5:"], r"name one of its shapes, as in store\.h5:0"),
         (["store.h5:ball-x"], r"no shape has the id 'ball-x'.*ball-a"),
-        (["empty.h5:0"], r"empty\.h5: the store contains no shapes"),
+        (["empty.h5:0"], r"empty\.h5: the store is empty"),
         (["gone.h5:0"], r"gone\.h5: no such file"),
         (["gone.obj"], r"gone\.obj: no such file"),
         (["gone.xyz"], r"gone\.xyz: no such file"),

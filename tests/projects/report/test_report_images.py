@@ -26,6 +26,14 @@ def record(augmentation: Augmentation = OURS, value=0.5, *, framework="MoCo v3",
     return Record(**{**probe, **about, **changes})
 
 
+def recorded(augmentation: Augmentation, **changes) -> Record:
+    """A record with other values of the augmentation than this version writes."""
+    one = record(augmentation)
+    pretraining = one.config["pretraining"]
+    pretraining = {**pretraining, "augmentation": {**pretraining["augmentation"], **changes}}
+    return replace(one, config={**one.config, "pretraining": pretraining})
+
+
 def cells_of(one: Record) -> dict[str, tuple[str, str]]:
     """Row and column by number of the table."""
     found = {number: table.find(one) for number, table in TABLES.items()}
@@ -149,6 +157,7 @@ def test_half_random_quantization_is_in_table_1_alone(edges, values, row):
 
 def test_the_baseline_is_the_same_whatever_its_absent_quantizer_would_do():
     idle = replace(variant("RRC"), random_edges=False, random_values=False, p=0.5)
+    assert cells_of(recorded(idle, bins=None)) == cells_of(recorded(idle, bins=0)) == cells_of(record(variant("RRC")))
     assert cells_of(record(idle)) == cells_of(record(variant("RRC"))) != {}
     assert cells_of(record(variant("RRC")))["1"] == ("RRC", "MoCo-v3")
 

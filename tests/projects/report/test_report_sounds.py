@@ -79,7 +79,8 @@ def test_what_differs_from_the_paper_has_a_row_that_says_so():
     fewer = Augmentation(bins=3, quantize_first=True)
     assert TABLE_9.find(record(fewer.name, augmentation=fewer)).row == "RRC+RQ (bins 3, before the crop)"
     assert (
-        TABLE_9.find(record("RRC+Mixup", augmentation=Augmentation(mixup=0.2, bins=0))).row == "RRC+Mixup (mixup 0.2)"
+        TABLE_9.find(record("RRC+Mixup", augmentation=Augmentation(mixup=0.2, bins=None))).row
+        == "RRC+Mixup (mixup 0.2)"
     )
 
 

@@ -81,6 +81,15 @@ def test_0_bins_of_version_2_mean_no_quantization(tmp_path, place):
     assert old.config["pretraining"] == json.loads(place.replace("0", "null"))
 
 
+def test_the_augmentation_of_a_file_of_version_2_has_its_current_name(tmp_path):
+    path = tmp_path / "results.json"
+    view = '{"view": {"angle": 5, "shift": 0.125, "scale": 0.25}}'
+    text = VERSION_1.replace('"version": 1', '"version": 2').replace("_shapes", "_samples")
+    path.write_text(text.replace('{"bins": 30}', view))
+    (old,) = read_records(path)
+    assert old.config == {"augmentation": {"angle": 5, "shift": 0.125, "scale": 0.25, "uniform_scale": True}}
+
+
 def test_names_of_one_version_are_refused_in_the_other(tmp_path):
     path = tmp_path / "results.json"
     path.write_text(VERSION_1.replace('"version": 1', '"version": 2'))

@@ -146,7 +146,7 @@ def test_a_cell_that_fails_is_named_and_does_not_stop_the_others(table, tmp_path
     original = Classification.training_step
 
     def failing(self, batch, batch_idx):
-        if self.protocol == "ft" and self.seed == 1:
+        if self.start.protocol == "ft" and self.seed == 1:
             raise RuntimeError("the coffee is cold")
         return original(self, batch, batch_idx)
 
