@@ -30,7 +30,7 @@ from projects.training.device import choose_device
 from projects.training.records import Record, append_records, code_version, known_records
 from projects.training.run import FunctionProgram, make_run_folder
 
-_log = logging.getLogger("projects.audio.evaluate")  # also when run by python -m
+_log = logging.getLogger(__name__)
 
 # --- which clips ---
 

@@ -44,7 +44,7 @@ from projects.training.records import (
 from projects.training.run import Program, Run
 from projects.training.sampling import step_generator, training_loader, whole_batches
 
-_log = logging.getLogger("projects.audio.pretrain")  # also when run by python -m
+_log = logging.getLogger(__name__)
 
 # --- options ---
 

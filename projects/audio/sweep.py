@@ -19,7 +19,7 @@ from projects.training.sweep import Cell, Encoder, check_file_names, check_sweep
 
 CONFIGS = Path(__file__).parent / "configs"
 
-_log = logging.getLogger("projects.audio.sweep")  # also when run by python -m
+_log = logging.getLogger(__name__)
 
 
 def audio_sweep(

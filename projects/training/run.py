@@ -490,15 +490,18 @@ def _quiet_libraries() -> Iterator[None]:
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     for library in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    ours, handler = logging.getLogger("projects"), logging.StreamHandler()
-    handlers, level, propagate = ours.handlers, ours.level, ours.propagate
-    ours.handlers, ours.propagate = [handler], propagate
-    ours.setLevel(logging.INFO)
+    handler = logging.StreamHandler()
+    ours = [logging.getLogger(name) for name in ("projects", "__main__")]  # the second is a trainer run by python -m
+    before = [(logger.handlers, logger.level) for logger in ours]
+    for logger in ours:
+        logger.handlers = [handler]
+        logger.setLevel(logging.INFO)
     try:
         yield
     finally:
-        ours.handlers, ours.propagate = handlers, propagate
-        ours.setLevel(level)
+        for logger, (handlers, level) in zip(ours, before, strict=True):
+            logger.handlers = handlers
+            logger.setLevel(level)
 
 
 # --- configs ---
