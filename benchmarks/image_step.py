@@ -23,13 +23,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pcrq.ssl import BYOL, LARS, MoCoV3, SiameseFramework
-from projects.image.augmentation import Augmentation, variant
+from projects.image.augmentation import Augmentation, AugmentedImages, QuantizeAndNormalize, variant, view_transforms
 from projects.image.encoder import Encoder, feature_size
-from projects.image.image_transforms import view_transforms
 from projects.image.sources import BuiltinImages, FolderImages, ImageSource
-from projects.image.view_data import ViewData
-from projects.image.views import ViewsOnDevice
-from projects.training.sampling import EpochKeys, EpochSampler
+from projects.training.sampling import EpochSampler
 
 FRAMEWORKS = {"mocov3": MoCoV3, "byol": BYOL}
 KINDS = ("RRC", "RRC+RQ", "RRC+CJ")
@@ -47,16 +44,16 @@ class Input:
     """Batches of views on the device."""
 
     def __init__(self, source: ImageSource, augmentation: Augmentation, args: argparse.Namespace):
-        self.sampler = EpochSampler(len(source), args.batch_size, seed=0, batches=args.steps)
+        self.sampler = EpochSampler(len(source), args.batch_size, seed=0, batches=args.steps, with_epoch=True)
         self.loader = DataLoader(
-            ViewData(source, view_transforms(augmentation, args.size)),
+            AugmentedImages(source, view_transforms(augmentation, args.size)),
             batch_size=args.batch_size,
-            sampler=EpochKeys(self.sampler),
+            sampler=self.sampler,
             num_workers=args.workers,
             pin_memory=args.device.type == "cuda",
             persistent_workers=args.workers > 0,
         )
-        self.finish = ViewsOnDevice(augmentation, source.mean, source.std).to(args.device)
+        self.finish = QuantizeAndNormalize(augmentation, source.mean, source.std).to(args.device)
         self.device = args.device
 
     def __iter__(self) -> Iterator[list[Tensor]]:

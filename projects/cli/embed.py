@@ -147,7 +147,7 @@ def _kind(checkpoint: Path) -> str:
         return "shapes"
     from pcrq.checkpoint import load_checkpoint
     from projects.audio import encoder as sounds
-    from projects.image import encoder_checkpoint as images
+    from projects.image import encoder as images
 
     content = load_checkpoint(checkpoint)
     if sounds.holds_encoder(content):
@@ -245,9 +245,8 @@ def _embed_images(args: argparse.Namespace) -> None:
     import torch
     from joblib import cpu_count
 
-    from projects.image.encoder import Encoder
-    from projects.image.encoder_checkpoint import load_encoder
-    from projects.image.features import embed_images
+    from projects.image.encoder import Encoder, load_encoder
+    from projects.image.evaluation import embed_images
     from projects.image.sources import FolderImages
     from projects.training.device import choose_device
 
@@ -284,7 +283,7 @@ def _list_unreadable(source: FolderImages, left_out: np.ndarray, out: Path) -> N
     """Write and print the images that cannot be read, with the reasons."""
     from data_prep.run import Refusal
     from pcrq.files import atomic_write
-    from projects.image.view_data import unreadable_images
+    from projects.image.augmentation import unreadable_images
 
     path = out.with_name(f"{out.name}.refused.csv")
     errors = unreadable_images(source, left_out.tolist())

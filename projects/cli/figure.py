@@ -112,7 +112,7 @@ def _images(paths: list[Path]) -> list[Image.Image]:
     if len(paths) > MAX_IMAGES:
         raise InputError(f"{len(paths)} images: every image is a row of the picture; choose at most {MAX_IMAGES}")
     if paths:
-        from projects.image.sources.decoding import read_image
+        from projects.image.image_source import read_image
 
         return [read_image(path, str(path)) for path in paths]
     from projects.image.sources import BuiltinImages

@@ -97,7 +97,7 @@ def _kind(name: str) -> str:
     """Return the kind of a file by its suffix, or of a store by its content; unknown suffixes count as shapes."""
     from data_prep.sound_loading import SOUND_FORMATS
     from pcrq.stores import split_store_name, stored_kind
-    from projects.image.sources.decoding import SUFFIXES
+    from projects.image.image_source import SUFFIXES
 
     named = split_store_name(name)
     if named is not None:
@@ -136,14 +136,14 @@ def _view_shape(args: argparse.Namespace) -> None:
 
 
 def _view_image(args: argparse.Namespace) -> None:
-    from projects.image.figures import figure_draws
-    from projects.image.sources.decoding import read_image
+    from projects.image.figures import figure_samples
+    from projects.image.image_source import read_image
 
     if args.save is None:
         _require_viewer("--save picture.png")
     image = read_image(Path(args.source), args.source)
     bins = DEFAULT_IMAGE_BINS if args.bins is None else args.bins
-    _picture(partial(figure_draws, [image], bins=bins, seed=args.seed), args.save)
+    _picture(partial(figure_samples, [image], bins=bins, seed=args.seed), args.save)
 
 
 def _view_sound(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of quantized images; figures 4 and 6 of the paper among them."""
+"""Figures of quantized images: figures 4 and 6 of the paper, and samples of randomized quantization."""
 
 from __future__ import annotations
 
@@ -16,25 +16,23 @@ from pcrq.files import atomic_write
 
 PAPER_BINS = (2, 3, 5, 8, 10, 15, 20, 30)
 
-_CELL = 2.0  # inches along each side of an image
+_CELL = 2.0  # inches, width and height of an image
 _GAP = 0.06
 _TITLE = 0.3
 _DPI = 120
-_LARGEST = (
-    240  # pixels along each side of a cell; a larger image is made smaller before it is quantized, as in training
-)
+_LARGEST = 240  # pixels; larger images are resized before quantization, as in training
 
 
 def figure_bins(images: Sequence[Image.Image], path: str | Path, *, bins: Sequence[int] = PAPER_BINS) -> None:
-    """Images beside their quantization with ever more bins, of equal width with midpoints: figure 4.
+    """Draw images quantized with increasing numbers of evenly spaced bins (figure 4).
 
     Args:
-        images: in mode "RGB", a row for each.
+        images: images in mode "RGB", one row each.
         path: the PNG file to write.
-        bins: of the columns after the original.
+        bins: number of bins per column after the original.
 
     Raises:
-        InputError: there is no image, or ``path`` cannot be written.
+        InputError: there are no images, or ``path`` cannot be written.
     """
     rows = []
     for image in images:
@@ -44,19 +42,19 @@ def figure_bins(images: Sequence[Image.Image], path: str | Path, *, bins: Sequen
     _save(rows, ["original", *(f"{n} bins" for n in bins)], path)
 
 
-def figure_draws(
+def figure_samples(
     images: Sequence[Image.Image], path: str | Path, *, bins: Sequence[int] = (8, 8, 8), seed: int = 0
 ) -> None:
-    """Images beside draws of randomized quantization.
+    """Draw images beside samples of randomized quantization.
 
     Args:
-        images: in mode "RGB", a row for each.
+        images: images in mode "RGB", one row each.
         path: the PNG file to write.
-        bins: of the columns after the original; a number that comes again is drawn again.
-        seed: of the draws.
+        bins: number of bins per column after the original; each column is a new sample.
+        seed: random seed.
 
     Raises:
-        InputError: there is no image, or ``path`` cannot be written.
+        InputError: there are no images, or ``path`` cannot be written.
     """
     generator = torch.Generator().manual_seed(seed)
     rows = []
@@ -69,17 +67,17 @@ def figure_draws(
 def figure_views(
     images: Sequence[Image.Image], path: str | Path, *, views: int = 3, bins: int = 8, seed: int = 0
 ) -> None:
-    """Images beside views by colour jitter and views by randomized quantization: figure 6.
+    """Draw images beside views by color jitter and by randomized quantization (figure 6).
 
     Args:
-        images: in mode "RGB", a row for each.
+        images: images in mode "RGB", one row each.
         path: the PNG file to write.
-        views: of either kind.
-        bins: of the quantization.
-        seed: draws the views.
+        views: number of views of either kind.
+        bins: number of bins.
+        seed: random seed.
 
     Raises:
-        InputError: there is no image, or ``path`` cannot be written.
+        InputError: there are no images, or ``path`` cannot be written.
     """
     generator = torch.Generator().manual_seed(seed)
     jitter = v2.ColorJitter(0.4, 0.4, 0.2, 0.1)
@@ -91,11 +89,11 @@ def figure_views(
             jittered = [jitter(pixels) for _ in range(views)]
             quantized = [randomized_quantize(pixels, bins, generator=generator) for _ in range(views)]
             rows.append([pixels, *jittered, *quantized])
-    _save(rows, ["original", *["colour jitter"] * views, *[f"quantization, {bins} bins"] * views], path)
+    _save(rows, ["original", *["color jitter"] * views, *[f"quantization, {bins} bins"] * views], path)
 
 
 def _pixels(image: Image.Image) -> torch.Tensor:
-    """(3, S, S) float32 in [0, 1]: the central square."""
+    """The central square, (3, S, S) float32 in [0, 1]."""
     square = v2.functional.center_crop(image, [min(image.size)])
     if square.width > _LARGEST:
         square = square.resize((_LARGEST, _LARGEST), Image.Resampling.BICUBIC)
@@ -108,7 +106,7 @@ def _save(rows: Sequence[Sequence[torch.Tensor]], titles: Sequence[str], path: s
 
     path = Path(path)
     if not rows:
-        raise InputError(f"{path}: no image to draw")
+        raise InputError(f"{path}: there are no images; name at least one")
     width = len(titles) * (_CELL + _GAP) + _GAP
     height = _TITLE + len(rows) * (_CELL + _GAP)
     figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")

@@ -188,11 +188,7 @@ def _describe_images(record: Record) -> dict[str, Any] | None:
         pretraining = record.config["pretraining"]
         augmentation = pretraining["augmentation"]
         framework, baseline = FRAMEWORKS[pretraining["framework"]], pretraining["baseline"]
-        epochs, bins, p = (
-            pretraining["epochs"],
-            augmentation["bins"] or 0,
-            augmentation["p"],
-        )  # bins: null or 0 for none
+        epochs, bins, p = pretraining["epochs"], augmentation["bins"] or 0, augmentation["p"]
         edges, values = augmentation["random_edges"], augmentation["random_values"]
     except (KeyError, TypeError):  # unknown pretraining, or a record of other software
         return None

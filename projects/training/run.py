@@ -290,12 +290,16 @@ class Run:
         return self.trainer.is_global_zero
 
     @property
-    def is_finished(self) -> bool:
-        """Whether all epochs were trained, each with all of its batches."""
+    def epochs(self) -> int:
+        """Complete epochs that were trained."""
         loop = self.trainer.fit_loop
         # Lightning's own number counts an epoch that max_steps or max_time ended.
-        epochs = self.trainer.current_epoch - (not loop.epoch_loop.batch_progress.is_last_batch)
-        if epochs < self.trainer.max_epochs:
+        return self.trainer.current_epoch - (not loop.epoch_loop.batch_progress.is_last_batch)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs were trained, each with all of its batches."""
+        if self.epochs < self.trainer.max_epochs:
             return False
         whole = self.trainer.num_training_batches >= len(self.trainer.train_dataloader)
         if not whole and self.is_writer:
@@ -472,6 +476,7 @@ def print_error(name: str, message: str) -> None:
 def _quiet_libraries() -> Iterator[None]:
     """Of what the libraries print, show only warnings that concern the user, and what this package logs."""
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
+    warnings.filterwarnings("ignore", message="Found .* in eval mode at the start of training")  # frozen encoders
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable")  # ours are, by their samplers
     warnings.filterwarnings("ignore", message="The number of training batches.*smaller than the logging interval")
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs")  # large runs get a new process each

@@ -10,7 +10,10 @@ from torchvision.models import resnet18
 from pcrq.errors import InputError
 from pcrq.ssl import SSQL, MoCoV3, ssql
 from pcrq.ssl.ssql import RoundedNetwork
-from projects.image.pretrain.module import SiamesePretraining
+from projects.image.augmentation import Augmentation
+from projects.image.builtin_images import BuiltinImages
+from projects.image.encoder import Encoder
+from projects.image.pretrain import SiamesePretraining
 
 
 def normal(*size: int) -> torch.Tensor:
@@ -76,8 +79,10 @@ def test_all_processes_round_to_the_same_bit_widths(make_framework, views, monke
 
     monkeypatch.setattr(ssql, "RoundedNetwork", Noted)
     for seed, rank in ((0, 0), (0, 1), (1, 0)):
-        module = SiamesePretraining(seed=seed, baseline=SSQL())
-        module.framework, module.views, module.log = make_framework(), both_views, lambda *_, **__: None
+        data = SimpleNamespace(size=8, augmentation=Augmentation(), source=BuiltinImages(count=1))
+        module = SiamesePretraining(data, encoder=Encoder("resnet10", 4), baseline=SSQL(), seed=seed)
+        del module.augment
+        module.framework, module.augment, module.log = make_framework(), both_views, lambda *_, **__: None
         for batch in range(1, 9):
             progress = SimpleNamespace(batch_progress=SimpleNamespace(total=SimpleNamespace(ready=batch)))
             module._trainer = SimpleNamespace(global_rank=rank, fit_loop=SimpleNamespace(epoch_loop=progress))

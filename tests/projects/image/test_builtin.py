@@ -105,9 +105,9 @@ def test_an_image_beyond_the_last_does_not_exist():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("imagenot", "train"), "'imagenot': not known; choose among builtin, folder, CIFAR10"),
-        (("builtin", "valid"), "'valid': not known; choose among pretrain, train, test"),
-        (("builtin", "train", "somewhere"), "in no folder"),
+        (("imagenot", "train"), "unknown source 'imagenot'; available: builtin, folder, CIFAR10"),
+        (("builtin", "valid"), "unknown split 'valid'; available: pretrain, train, test"),
+        (("builtin", "train", "somewhere"), "need no folder"),
         (("folder", "train"), "root is missing"),
         (("CIFAR10", "train"), "root is missing"),
     ],

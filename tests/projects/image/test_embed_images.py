@@ -11,12 +11,10 @@ import torchvision
 from PIL import Image
 
 from projects.cli import main
-from projects.image import features
-from projects.image.encoder import Encoder
-from projects.image.encoder_checkpoint import KEY, describe
-from projects.image.image_transforms import evaluation_transform
+from projects.image import evaluation as features
+from projects.image.augmentation import AugmentedImages, evaluation_transform
+from projects.image.encoder import KEY, Encoder, describe
 from projects.image.sources import FolderImages
-from projects.image.view_data import ViewData
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
@@ -74,11 +72,11 @@ def test_unreadable_images_are_listed_and_left_out(photos, checkpoint, tmp_path,
     assert sorted(path.name for path in tmp_path.glob("f.*")) == ["f.npz"]
 
 
-@pytest.mark.parametrize(("key", "fate"), [(1, "it is left out"), ((0, 1), "another image takes its place")])
+@pytest.mark.parametrize(("key", "fate"), [(1, "it is left out"), ((0, 1), "another image replaces it")])
 def test_a_warning_says_what_becomes_of_an_image(photos, caplog, key, fate):
     (photos / "cat/b.png").write_bytes(b"")
     with caplog.at_level(logging.WARNING):
-        ViewData(FolderImages(photos, "pretrain"), [evaluation_transform(16)])[key]
+        AugmentedImages(FolderImages(photos, "pretrain"), [evaluation_transform(16)])[key]
     assert caplog.messages == [f"photos/cat/b.png: the file is empty; {fate}"]
 
 
@@ -127,7 +125,7 @@ def test_bare_weights_of_a_named_network(photos, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--encoder", "resnet"], "encoder 'resnet': not known; choose among resnet10"),
+        (["--encoder", "resnet"], "unknown encoder 'resnet'; available: resnet10"),
         (["--encoder_arguments", "{a: 1}"], "--encoder is missing"),
     ],
 )

@@ -11,9 +11,8 @@ import torchvision
 from torch import nn
 
 from pcrq.errors import InputError
-from projects.image.encoder import Encoder
-from projects.image.encoder_checkpoint import KEY, describe, load_encoder
-from projects.image.sources.source import IMAGENET_MEAN, IMAGENET_STD
+from projects.image.encoder import KEY, Encoder, describe, load_encoder
+from projects.image.image_source import IMAGENET_MEAN, IMAGENET_STD
 
 SMALL = Encoder("resnet10", 8, "small")
 PRETRAINING = {"framework": "BYOL", "epochs": 3, "augmentation": {"crop": "RRC"}}
@@ -194,25 +193,25 @@ def without(content: dict, name: str) -> dict:
 
 WIDE = asdict(SMALL) | {"width": 16}
 BAD = {
-    "no tensors": (lambda: {"epoch": 3}, r"no ResNet in it \(it has no tensors\)"),
+    "no tensors": (lambda: {"epoch": 3}, r"contains no ResNet \(but no tensors\)"),
     "a list": (lambda: [1, 2], "not a training checkpoint"),
     "a state dict that is a tensor": (lambda: {"state_dict": torch.ones(3)}, "no tensors"),
     "a state dict that is a list": (lambda: {"state_dict": [torch.ones(3)]}, "no tensors"),
-    "names that are numbers": (lambda: {"state_dict": {0: torch.ones(3)}}, r"it has 0\)"),
-    "a linear probe": (lambda: {"state_dict": {"layer.weight": torch.ones(3)}}, "no ResNet.*it has layer.weight"),
+    "names that are numbers": (lambda: {"state_dict": {0: torch.ones(3)}}, r"but 0\)"),
+    "a linear probe": (lambda: {"state_dict": {"layer.weight": torch.ones(3)}}, "no ResNet.*but layer.weight"),
     "a ViT of moco-v3": (vit, "no ResNet.*cls_token.*architecture of any other network"),
-    "another depth": (lambda: without(moco_v3(theirs("resnet18")), "4.1.conv1.weight"), "a resnet50.*lacks layer1"),
+    "another depth": (lambda: without(moco_v3(theirs("resnet18")), "4.1.conv1.weight"), "a resnet50.*layer1.*missing"),
     "surplus weights": (
         lambda: theirs("resnet18").state_dict() | {"gate": torch.ones(3)},
-        "a resnet18.*has besides gate; name its architecture",
+        "a resnet18.*gate superfluous; name the architecture",
     ),
-    "another width": (lambda: says(WIDE), "width 16.*in another shape conv1.weight and"),
-    "a weight is lacking": (lambda: without(ours(small_network()), "encoder.bn1.bias"), "lacks bn1.bias; name"),
+    "another width": (lambda: says(WIDE), "width 16.*conv1.weight and .* of another shape"),
+    "a weight is missing": (lambda: without(ours(small_network()), "encoder.bn1.bias"), "bn1.bias missing; name"),
     "a weight is no tensor": (
         lambda: ours(small_network()) | {"state_dict": {"framework.encoder.conv1.weight": 3}},
-        "lacks conv1.weight and",
+        "conv1.weight and .* missing",
     ),
-    "an unknown encoder": (lambda: says(WIDE | {"name": "net"}), "'net': not known.*newer"),
+    "an unknown encoder": (lambda: says(WIDE | {"name": "net"}), "unknown encoder 'net'.*newer"),
     "an unknown option": (lambda: says(WIDE | {"depth": 3}), "depth.*damaged or newer"),
     "an encoder that is a word": (lambda: says("resnet50"), "damaged or newer"),
     "nothing told": (lambda: {KEY: None, "state_dict": {}}, "damaged or newer"),
@@ -230,13 +229,13 @@ def test_one_line_names_the_file_and_says_why(write, case):
 
 
 def test_another_depth_than_that_of_the_weights_is_refused(write):
-    with pytest.raises(InputError, match=r"not the weights of a resnet34.*lacks layer1"):
+    with pytest.raises(InputError, match=r"not the weights of a resnet34.*layer1.*missing"):
         load_encoder(write(moco_v3(theirs("resnet18"))), Encoder("resnet34"))
 
 
 def test_another_network_than_that_of_the_weights_is_refused_by_its_own_options(write):
     named = Encoder("torchvision.models.shufflenet_v2_x0_5", arguments={"num_classes": 7})
-    with pytest.raises(InputError, match=r"a torchvision.models.shufflenet_v2_x0_5 \({'num_classes': 7}\): lacks"):
+    with pytest.raises(InputError, match=r"a torchvision.models.shufflenet_v2_x0_5 \({'num_classes': 7}\): .* missing"):
         load_encoder(write(moco_v3(small_network())), named)
 
 

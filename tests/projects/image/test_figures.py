@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pcrq.errors import InputError
-from projects.image.figures import figure_bins, figure_draws, figure_views
+from projects.image.figures import figure_bins, figure_samples, figure_views
 from projects.image.sources import BuiltinImages
 
 
@@ -44,7 +44,7 @@ def test_the_same_seed_draws_the_same_picture(tmp_path, images):
 
 
 def test_draws_stand_beside_their_original(tmp_path, images):
-    figure_draws(images, tmp_path / "draws.png", bins=(2, 8, 8), seed=3)
+    figure_samples(images, tmp_path / "draws.png", bins=(2, 8, 8), seed=3)
     for original, few, many, again in cells(tmp_path / "draws.png", 2, 4):
         colours = [len(np.unique(cell.reshape(-1, 3), axis=0)) for cell in (few, many, original)]
         assert colours == sorted(colours) and colours[0] <= 2**3

@@ -10,7 +10,8 @@ import torchvision
 from PIL import Image
 
 from pcrq.errors import InputError
-from projects.image.sources import FolderImages, UnreadableImage, folder
+from projects.image import sources as folder
+from projects.image.sources import FolderImages, UnreadableImage
 
 
 def add_image(path, shade=0) -> None:
@@ -170,7 +171,7 @@ def test_files_that_are_no_images(tmp_path):
 
 def test_a_class_without_images(root):
     (root / "train" / "fox").mkdir()
-    assert "fox: no image" in refusal(root, "train")
+    assert "fox: contains no image" in refusal(root, "train")
 
 
 def test_a_class_missing_in_the_test_split(root):
@@ -185,7 +186,7 @@ def test_a_class_missing_in_the_training_split(root):
 
 def test_images_without_classes(tmp_path):
     add_image(tmp_path / "val" / "ILSVRC2012_val_00000001.png")
-    assert "without folders of classes" in refusal(tmp_path, "test")
+    assert "without class folders" in refusal(tmp_path, "test")
 
 
 def test_images_beside_classes(root):

@@ -12,17 +12,18 @@ import pytest
 import yaml
 from PIL import Image
 
+from projects.cli import main as pcrq
 from projects.image.augmentation import Augmentation
 from projects.image.encoder import Encoder
-from projects.image.linear_probe.cli import main as linear_probe
-from projects.image.pretrain.cli import main
-from projects.image.pretrain.module import FRAMEWORKS
-from projects.image.records import method_name
+from projects.image.evaluation import method_name
+from projects.image.linear_probe import main as linear_probe
+from projects.image.pretrain import FRAMEWORKS, main
+from projects.image.sweep import main as sweep_images
 from projects.report.tables import FIGURE_5, TABLES, Table
 from projects.training.records import Record, read_records
+from projects.training.run import find_config
 
-ROOT = Path(__file__).parents[3]
-CONFIGS = ROOT / "projects/image/configs"
+CONFIGS = Path(__file__).parents[3] / "projects/image/configs"
 ARM_FILES = sorted((CONFIGS / "variants").glob("*.yaml"))
 RUNNABLE = [
     variant for variant in ARM_FILES if variant.stem != "msf"
@@ -36,7 +37,7 @@ ONE_STEP = [
 
 
 def fit(*words: str) -> int:
-    return main(["fit", *words, *ONE_STEP])
+    return main([*words, *ONE_STEP])
 
 
 @pytest.mark.parametrize(
@@ -76,8 +77,8 @@ def pretraining(config: dict) -> dict:
 
 # --- variants ---
 
-CR = Augmentation("CR", "none", flip=False, bins=0, random_edges=True, random_values=True, p=1.0)
-RRC = Augmentation("RRC", "none", flip=False, bins=0, random_edges=True, random_values=True, p=1.0)
+CR = Augmentation("CR", "none", flip=False, bins=None, random_edges=True, random_values=True, p=1.0)
+RRC = Augmentation("RRC", "none", flip=False, bins=None, random_edges=True, random_values=True, p=1.0)
 DACL, IMIX, SSQL = (
     {"model": {"baseline": {"class_path": f"pcrq.ssl.{name}"}}} for name in ("mixing.DACL", "mixing.IMix", "ssql.SSQL")
 )
@@ -136,7 +137,7 @@ def printed(capsys):
 
     def parse(main: Callable[[list[str]], int], *names: str) -> dict:
         with pytest.raises(SystemExit):
-            main(["fit", *(f"--config={CONFIGS / name}.yaml" for name in names), "--print_config"])
+            main([*(f"--config={CONFIGS / name}.yaml" for name in names), "--print_config"])
         config = yaml.safe_load(capsys.readouterr().out)
         trainer = config["trainer"]
         assert (trainer["accumulate_grad_batches"], trainer["gradient_clip_val"]) == (1, None)
@@ -155,7 +156,7 @@ def test_the_papers_values_for_imagenet(printed, framework, momentum):
     assert augmentation(config) == replace(RRC, bins=8)
     assert (trainer["max_epochs"], trainer["sync_batchnorm"], trainer["precision"]) == (100, True, "16-mixed")
     assert model["heads"] == {"hidden": 4096, "out": 256, "temperature": 1.0}
-    common = {"weight_decay": 1e-6, "warmup_epochs": 10}
+    common = {"optimizer": "lars", "weight_decay": 1e-6, "warmup_epochs": 10}
     assert model["optimization"] == {**common, "learning_rate": 0.6, "momentum": 0.99}
     for epochs in (300, 800):
         longer = printed(main, f"imagenet_{framework}", f"longer/{framework}_{epochs}")
@@ -190,10 +191,10 @@ def cells(*sweeps: str, table: Table) -> list[tuple[str, str] | None]:
     for sweep in sweeps:
         config = read(CONFIGS / f"{sweep}.yaml")
         kind = "tiny" if sweep.startswith("tiny") else "imagenet"
-        assert config["probe"] == f"projects/image/configs/{kind}_linear.yaml"
+        assert (config["sweep"], config["probe"]) == ("images", f"{kind}_linear")
         for base, variant in product(config["pretrain"], config["variants"]):
-            assert Path(base).name.startswith(kind)
-            told = pretraining(laid_over(read(ROOT / base), read(ROOT / variant)))
+            assert base.startswith(kind)
+            told = pretraining(laid_over(read(find_config(base, CONFIGS)), read(find_config(variant, CONFIGS))))
             record = Record(
                 method=method_name(told),
                 protocol="linear probe",
@@ -254,8 +255,8 @@ def test_every_sweep_is_looked_at_here():
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_sweeps_list_a_pretraining_and_a_probe_for_every_run(path, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    assert main(["sweep", f"--config={path}", f"--out={tmp_path}", "--list_only=true"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert pcrq(["sweep", f"--config={path.stem}", f"--out={tmp_path}", "--list_only=true"]) == 0
     commands = [command for line in capsys.readouterr().out.splitlines() for command in line.split(" && ")]
     config = read(path)
     runs = len(config["pretrain"]) * len(config["variants"]) * len(config["seeds"])
@@ -266,7 +267,7 @@ def test_sweeps_list_a_pretraining_and_a_probe_for_every_run(path, tmp_path, cap
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
     """``sweep(*words)``: two variants of a tiny configuration, one seed."""
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(tmp_path)
     base = {
         "data": {"source": "folder", "root": str(_folder(tmp_path)), "size": 8, "batch_size": 4, "workers": 0},
         "model": {
@@ -282,10 +283,9 @@ def sweep(tmp_path, monkeypatch):
         (tmp_path / f"{name}.yaml").write_text(json.dumps(values))
 
     def run(*words: str) -> int:
-        variants = [str(CONFIGS / f"variants/{name}.yaml") for name in ("rrc", "rrc_rq")]
-        return main(
+        return sweep_images(
             [
-                *("sweep", f"--pretrain=[{tmp_path / 'base.yaml'}]", f"--variants={json.dumps(variants)}"),
+                *(f"--pretrain=[{tmp_path / 'base.yaml'}]", "--variants=[rrc, rrc_rq]"),
                 *(f"--probe={tmp_path / 'probe.yaml'}", f"--out={tmp_path / 'out'}", "--seeds=[0]"),
                 *('--options=["--trainer.accelerator=cpu"]', '--probe_options=["--trainer.accelerator=cpu"]', *words),
             ]
@@ -311,7 +311,7 @@ def test_a_sweep_pretrains_probes_and_goes_on(sweep, tmp_path, capsys):
     for folder, name in zip(folders, ("RRC", "RRC+RQ"), strict=True):
         (knn,) = read_records(folder / "results.json")
         (linear,) = read_records(folder / "linear/results.json")
-        assert (knn.variant, knn.protocol, linear.variant, linear.protocol) == (name, "kNN", name, "linear probe")
+        assert (knn.method, knn.protocol, linear.method, linear.protocol) == (name, "kNN", name, "linear probe")
         assert knn.digest == linear.digest
         assert knn.config["weights"] == linear.config["weights"]
         assert not (folder / "checkpoints").exists()  # the encoder was probed

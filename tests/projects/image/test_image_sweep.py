@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from projects.image.pretrain.cli import main
+from projects.image.pretrain import main as pretrain_images
+from projects.image.sweep import main
 from projects.training.records import read_records
 
 ROOT = Path(__file__).parents[3]
-METHODS = ROOT / "projects/image/configs/variants"
 TWO_DEVICES = ["--trainer.devices=2", "--trainer.strategy=ddp"]
 
 
@@ -29,7 +29,7 @@ def table(pictures, tmp_path):
     for name, values in {"base": base, "probe": {"data": data, "trainer": trainer}}.items():
         (tmp_path / f"{name}.yaml").write_text(json.dumps(values))
     return [
-        *("sweep", f"--pretrain=[{tmp_path / 'base.yaml'}]", f"--variants=[{METHODS / 'rrc_rq.yaml'}]"),
+        *(f"--pretrain=[{tmp_path / 'base.yaml'}]", "--variants=[rrc_rq]"),
         *(f"--probe={tmp_path / 'probe.yaml'}", f"--out={tmp_path / 'out'}", "--seeds=[3]"),
     ]
 
@@ -43,8 +43,8 @@ def printed(capsys, *words: str) -> list[str]:
 
 def test_a_line_pretrains_an_encoder_and_then_probes_it(table, tmp_path, capsys):
     lines = printed(capsys, *table, "--seeds=[0,1]")
-    assert [[shlex.split(half)[2:4] for half in line.split(" && ")] for line in lines] == [
-        [["projects.image.pretrain", "fit"], ["projects.image.linear_probe", "fit"]]
+    assert [[shlex.split(half)[2] for half in line.split(" && ")] for line in lines] == [
+        ["projects.image.pretrain", "projects.image.linear_probe"]
     ] * 2
     assert all(f"seed{seed}/checkpoints/last.ckpt" in line for seed, line in enumerate(lines))
 
@@ -60,8 +60,8 @@ def test_a_line_is_a_command_that_a_shell_runs(table, tmp_path, capsys):
 
 def test_an_encoder_that_is_pretrained_is_only_probed(table, tmp_path, capsys):
     (line,) = printed(capsys, *table)
-    pretrain, probe = line.split(" && ")
-    assert main(shlex.split(pretrain)[3:]) == 0
+    pretraining, probe = line.split(" && ")
+    assert pretrain_images(shlex.split(pretraining)[3:]) == 0
     assert printed(capsys, *table) == [probe]
 
 
@@ -69,7 +69,7 @@ def test_an_encoder_that_is_pretrained_is_only_probed(table, tmp_path, capsys):
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="needs gloo")
 def test_runs_on_two_devices_are_run_once(table, tmp_path):
     options = [f"--options={json.dumps(TWO_DEVICES)}", f"--probe_options={json.dumps(TWO_DEVICES)}"]
-    command = [sys.executable, "-m", "projects.image.pretrain", *table, *options]
+    command = [sys.executable, "-m", "projects.image.sweep", *table, *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, cwd=ROOT, env=environment, timeout=240, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

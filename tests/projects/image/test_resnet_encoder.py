@@ -9,8 +9,7 @@ import torchvision
 from torch import nn
 
 from pcrq.errors import InputError
-from projects.image.encoder import Encoder, feature_size
-from projects.image.resnet import BLOCKS, ResNet
+from projects.image.encoder import BLOCKS, Encoder, ResNet, feature_size
 
 
 class Pooled(nn.Module):
@@ -188,22 +187,30 @@ def test_measuring_the_features_changes_nothing():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Encoder("resnet51"), "encoder 'resnet51': not known; choose among resnet10"),
-        (lambda: Encoder(""), "encoder '': not known"),
-        (lambda: Encoder(width=0), "encoder width 0"),
-        (lambda: Encoder(stem="large"), "encoder stem 'large'"),
-        (lambda: Encoder(arguments={"depth": 3}), r"resnet50: takes width and stem, no arguments \['depth'\]"),
-        (lambda: Encoder("timm.create_model", width=8), "put what it takes into arguments"),
+        (lambda: Encoder("resnet51"), "unknown encoder 'resnet51'; available: resnet10"),
+        (lambda: Encoder(""), "unknown encoder ''"),
+        (lambda: Encoder(width=0), "encoder.width 0"),
+        (lambda: Encoder(stem="large"), "encoder.stem 'large'"),
+        (
+            lambda: Encoder(arguments={"depth": 3}),
+            "encoder.arguments {'depth': 3}: resnet50 has",
+        ),
         (lambda: Encoder("no_such_package.Net").build(), "no_such_package.Net: cannot be imported"),
-        (lambda: Encoder("torchvision.models.resnet51").build(), "resnet51.*is it installed, and spelled so"),
+        (
+            lambda: Encoder("torchvision.models.resnet51").build(),
+            "resnet51.*check the spelling",
+        ),
         (lambda: Encoder(".resnet").build(), "cannot be imported"),
         (lambda: Encoder("a_user_s_broken_file.Net").build(), "a_user_s_broken_file.Net: cannot be imported"),
         (lambda: users("fail", reason="no weights").build(), "the call with .* fails: no weights"),
         (lambda: users("Pooled", depth=3).build(), "the call with {'depth': 3} fails"),
         (lambda: Encoder("math.pi").build(), "math.pi: the call with {} fails"),
-        (lambda: Encoder("builtins.dict").build(), "gives a dict, not a torch.nn.Module"),
-        (lambda: feature_size(Maps(), 8), r"Maps: makes \(2, 3, 8, 8\) of two images, expected \(2, features\)"),
-        (lambda: feature_size(Words(), 8), "Words: makes str of two images"),
+        (lambda: Encoder("builtins.dict").build(), "returns a dict, expected a torch.nn.Module"),
+        (
+            lambda: feature_size(Maps(), 8),
+            r"Maps: its output .* is \(2, 3, 8, 8\), expected \(2, features\)",
+        ),
+        (lambda: feature_size(Words(), 8), "Words: its output for two images is str"),
         (lambda: feature_size(nn.Linear(5, 5), 8), "Linear: fails on images of 8×8 pixels"),
     ],
 )
@@ -213,6 +220,11 @@ def test_one_line_says_what_is_wrong(make, message, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=message) as caught:
         make()
     assert len(str(caught.value)) < 400
+
+
+def test_options_of_resnets_do_not_matter_to_other_networks():
+    """A config that sets a ResNet's width and stem can be combined with any --model.encoder.name."""
+    assert Encoder("timm.create_model", width=8, stem="small") == Encoder("timm.create_model")
 
 
 def test_a_network_that_fails_keeps_its_modes():

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import logging
 import os
 import struct
 import time
@@ -14,9 +15,8 @@ from PIL import Image
 from torchvision import datasets
 
 from pcrq.errors import InputError
-from projects.image.pretrain.data import PretrainImages
-from projects.image.sources import UnreadableImage, open_source
-from projects.image.sources.torchvision_sets import DATA_SETS
+from projects.image.pretrain import ImageData
+from projects.image.sources import DATA_SETS, UnreadableImage, open_source
 
 SPLITS = ("pretrain", "train", "test")
 
@@ -78,12 +78,13 @@ def test_what_is_there_needs_no_folder_that_can_be_written(fetched, tmp_path, mo
     assert [path.name for path in tmp_path.iterdir()] == ["train"]
 
 
-def test_a_pretraining_fetches_its_labelled_images_too(fetched, tmp_path):
-    gallery, held_out = PretrainImages("SVHN", tmp_path, download=True, batch_size=2).labelled
+def test_a_pretraining_downloads_its_labeled_images_too(fetched, tmp_path, caplog):
+    gallery, held_out = ImageData("SVHN", tmp_path, download=True, batch_size=2).labeled
     assert fetched == ["train", "test"] and (gallery.name, held_out.name) == ("SVHN train", "SVHN test")
     (tmp_path / "test").unlink()
-    with pytest.raises(InputError, match="SVHN is not in this folder"):
-        _ = PretrainImages("SVHN", tmp_path, batch_size=2).labelled
+    with caplog.at_level(logging.INFO, "projects"):
+        assert ImageData("SVHN", tmp_path, batch_size=2).labeled is None
+    assert "SVHN is not in this folder" in caplog.text
     assert fetched == ["train", "test"]
 
 

@@ -10,15 +10,21 @@ from PIL import Image, ImageFilter
 from torch.utils.data import DataLoader, SequentialSampler
 
 from pcrq.errors import InputError
-from projects.image.augmentation import VARIANTS, Augmentation, variant
-from projects.image.image_transforms import GaussianBlur, evaluation_transform, probe_train_transform, view_transforms
+from projects.image.augmentation import (
+    VARIANTS,
+    Augmentation,
+    AugmentedImages,
+    GaussianBlur,
+    QuantizeAndNormalize,
+    evaluation_transform,
+    probe_train_transform,
+    variant,
+    view_transforms,
+)
 from projects.image.sources import BuiltinImages, FolderImages, ImageSource, UnreadableImage
-from projects.image.view_data import ViewData
-from projects.image.views import ViewsOnDevice
-from projects.training.sampling import EpochKeys
 
 SIZE = 32
-PLAIN = ViewsOnDevice(VARIANTS["RRC"], (0, 0, 0), (1, 1, 1))
+PLAIN = QuantizeAndNormalize(VARIANTS["RRC"], (0, 0, 0), (1, 1, 1))
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +33,7 @@ def source():
 
 
 def views(source: ImageSource, augmentation: Augmentation, key=(0, 0), size: int = SIZE, seed: int = 0):
-    return ViewData(source, view_transforms(augmentation, size), seed)[key][0]
+    return AugmentedImages(source, view_transforms(augmentation, size), seed)[key][0]
 
 
 # --- variants ---
@@ -40,16 +46,17 @@ def test_variants_have_the_names_of_the_paper(name):
 
 def test_other_combinations_have_names_too():
     assert replace(VARIANTS["Full"], bins=8).name == "Full+RQ"
-    assert Augmentation("CR", "CJ", flip=True, bins=0).name == "CR+CJ+flip"
+    assert Augmentation("CR", "CJ", flip=True, bins=None).name == "CR+CJ+flip"
     assert replace(VARIANTS["RRC+RQ"], bins=5, random_edges=False).name == "RRC+RQ"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"crop": "crop"}, "crop 'crop': choose CR or RRC"),
-        ({"colour": "jitter"}, "colour 'jitter': choose none, CJ or Full"),
+        ({"crop": "crop"}, "augmentation.crop 'crop': must be CR or RRC"),
+        ({"colour": "jitter"}, "augmentation.colour 'jitter': must be none, CJ or Full"),
         ({"bins": -1}, "bins -1"),
+        ({"bins": 0}, "bins 0: must be at least 1, or null for no quantization"),
         ({"p": 1.5}, "p 1.5"),
     ],
 )
@@ -59,7 +66,7 @@ def test_bad_augmentations(options, message):
 
 
 def test_an_unknown_variant():
-    with pytest.raises(InputError, match=r"'RCC': not known; choose among CR, RRC, RRC\+CJ"):
+    with pytest.raises(InputError, match=r"unknown variant 'RCC'; available: CR, RRC, RRC\+CJ"):
         variant("RCC")
 
 
@@ -119,7 +126,7 @@ def is_changed(transform, image: Image.Image, times: int = 400) -> float:
 
 
 def test_colour_jitter_is_applied_in_80_percent(source):
-    jittered = view_transforms(Augmentation("CR", "CJ", bins=0), SIZE)[0]
+    jittered = view_transforms(Augmentation("CR", "CJ", bins=None), SIZE)[0]
     assert is_changed(jittered, source[3][0]) == pytest.approx(0.8, abs=0.06)
 
 
@@ -128,7 +135,7 @@ def test_the_first_view_is_blurred_and_the_second_seldom():
     noise = np.random.default_rng(0).integers(60, 196, (256, 256), np.uint8)
     image = Image.fromarray(np.repeat(noise[..., None], 3, axis=2))
     smooth = []
-    for transform in view_transforms(Augmentation("CR", "Full", bins=0), 224):
+    for transform in view_transforms(Augmentation("CR", "Full", bins=None), 224):
         torch.manual_seed(2)
         drawn = [transform(image)[0, 40:80, 40:80].float() for _ in range(60)]
         smooth.append(np.mean([float(view.diff().abs().mean() / view.std()) < 1 for view in drawn]))
@@ -138,7 +145,7 @@ def test_the_first_view_is_blurred_and_the_second_seldom():
 def test_the_second_view_is_solarised_in_20_percent_and_the_first_never():
     """Jitter leaves white above 150; what solarisation inverts is below 106."""
     image, dark = Image.new("RGB", (32, 32), "white"), []
-    for transform in view_transforms(Augmentation("CR", "Full", bins=0), 32):
+    for transform in view_transforms(Augmentation("CR", "Full", bins=None), 32):
         torch.manual_seed(0)
         dark.append(np.mean([float(transform(image).float().mean()) < 128 for _ in range(400)]))
     assert dark[0] == 0 and dark[1] == pytest.approx(0.2, abs=0.05)
@@ -185,7 +192,7 @@ def batch(source, augmentation, count=4) -> torch.Tensor:
 
 def test_without_quantization_views_are_normalised_pixels(source):
     pixels = batch(source, VARIANTS["RRC"])
-    first, second = ViewsOnDevice(VARIANTS["RRC"], (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))(pixels)
+    first, second = QuantizeAndNormalize(VARIANTS["RRC"], (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))(pixels)
     expected = (pixels[:, 1].double() / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor(
         [0.2, 0.3, 0.4]
     ).view(3, 1, 1)
@@ -196,7 +203,7 @@ def test_without_quantization_views_are_normalised_pixels(source):
 @pytest.mark.parametrize("name", ["CR+RQ", "RRC+RQ"])
 def test_quantization_leaves_8_values_within_the_range_of_every_channel(source, name):
     pixels = batch(source, VARIANTS[name])
-    quantized = ViewsOnDevice(VARIANTS[name], (0, 0, 0), (1, 1, 1))(pixels, torch.Generator().manual_seed(0))
+    quantized = QuantizeAndNormalize(VARIANTS[name], (0, 0, 0), (1, 1, 1))(pixels, torch.Generator().manual_seed(0))
     for original, view in zip(PLAIN(pixels), quantized, strict=True):
         assert not torch.equal(original, view)
         assert (view.amin((2, 3)) >= original.amin((2, 3))).all() and (view.amax((2, 3)) <= original.amax((2, 3))).all()
@@ -206,13 +213,13 @@ def test_quantization_leaves_8_values_within_the_range_of_every_channel(source, 
 def test_quantization_is_drawn_for_every_view_image_channel_and_call(source):
     same = views(source, VARIANTS["CR"], (0, 9))[0, :1].expand(3, -1, -1)  # one grey picture, twelve times
     pixels = same.expand(2, 2, 3, SIZE, SIZE)
-    augment, generator = ViewsOnDevice(VARIANTS["CR+RQ"], (0, 0, 0), (1, 1, 1)), torch.Generator().manual_seed(0)
+    augment, generator = QuantizeAndNormalize(VARIANTS["CR+RQ"], (0, 0, 0), (1, 1, 1)), torch.Generator().manual_seed(0)
     drawn = torch.cat([*augment(pixels, generator), *augment(pixels, generator)]).flatten(0, 1)
     assert len(torch.unique(drawn, dim=0)) == 24
 
 
 def test_quantization_is_a_function_of_the_generator(source):
-    pixels, augment = batch(source, VARIANTS["RRC+RQ"]), ViewsOnDevice(VARIANTS["RRC+RQ"], (0, 0, 0), (1, 1, 1))
+    pixels, augment = batch(source, VARIANTS["RRC+RQ"]), QuantizeAndNormalize(VARIANTS["RRC+RQ"], (0, 0, 0), (1, 1, 1))
     state = torch.get_rng_state()
     first = augment(pixels, torch.Generator().manual_seed(3))
     again = augment(pixels, torch.Generator().manual_seed(3))
@@ -223,7 +230,9 @@ def test_quantization_is_a_function_of_the_generator(source):
 def test_fixed_bins_and_midpoints_are_those_of_a_uniform_quantizer(source):
     """Table 1: 'quantize' without either randomness."""
     pixels = batch(source, VARIANTS["CR"])
-    augment = ViewsOnDevice(replace(VARIANTS["CR+RQ"], random_edges=False, random_values=False), (0, 0, 0), (1, 1, 1))
+    augment = QuantizeAndNormalize(
+        replace(VARIANTS["CR+RQ"], random_edges=False, random_values=False), (0, 0, 0), (1, 1, 1)
+    )
     x = pixels[:, 0].double() / 255
     low, high = x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
     position = (x - low) / (high - low) * 8
@@ -234,7 +243,7 @@ def test_fixed_bins_and_midpoints_are_those_of_a_uniform_quantizer(source):
 
 def test_quantization_with_a_probability_leaves_some_views_alone(source):
     pixels = batch(source, VARIANTS["CR"], 1).expand(200, -1, -1, -1, -1)
-    augment = ViewsOnDevice(replace(VARIANTS["CR+RQ"], p=0.3), (0, 0, 0), (1, 1, 1))
+    augment = QuantizeAndNormalize(replace(VARIANTS["CR+RQ"], p=0.3), (0, 0, 0), (1, 1, 1))
     quantized = torch.cat(augment(pixels, torch.Generator().manual_seed(0)))
     changed = (quantized != torch.cat(PLAIN(pixels))).flatten(1).any(1)
     assert changed.float().mean() == pytest.approx(0.3, abs=0.06)
@@ -247,27 +256,27 @@ def test_other_batches_are_refused(wrong):
 
 
 def test_statistics_are_no_part_of_a_checkpoint():
-    assert not ViewsOnDevice(VARIANTS["RRC+RQ"], (0, 0, 0), (1, 1, 1)).state_dict()
+    assert not QuantizeAndNormalize(VARIANTS["RRC+RQ"], (0, 0, 0), (1, 1, 1)).state_dict()
 
 
 # --- reproducible in worker processes ---------------------------------------------------------------------------------
 
 
 class InOrder(SequentialSampler):
-    """Every index, with an epoch."""
+    """(epoch, index) of every index."""
 
     epoch = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+    def __iter__(self):
+        return ((self.epoch, index) for index in super().__iter__())
 
 
 def load(source, workers: int, epochs: int = 2, first: int = 0) -> torch.Tensor:
-    data, keys = ViewData(source, view_transforms(VARIANTS["Full"], SIZE), seed=4), EpochKeys(InOrder(source))
+    data, keys = AugmentedImages(source, view_transforms(VARIANTS["Full"], SIZE), seed=4), InOrder(source)
     loader = DataLoader(data, batch_size=10, sampler=keys, num_workers=workers, persistent_workers=workers > 0)
     passes = []
     for epoch in range(first, epochs):
-        keys.set_epoch(epoch)
+        keys.epoch = epoch
         passes.append(torch.cat([pixels for pixels, _ in loader]))
     return torch.stack(passes)
 
@@ -313,7 +322,7 @@ def damaged(tmp_path) -> FolderImages:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_images_that_cannot_be_read_are_replaced_and_named_once(damaged, workers):
-    data = ViewData(damaged, [evaluation_transform(SIZE)])
+    data = AugmentedImages(damaged, [evaluation_transform(SIZE)])
     loader = DataLoader(data, batch_size=4, num_workers=workers)
     first, again = (torch.cat([pixels for pixels, _ in loader]) for _ in range(2))
     assert torch.equal(first, again)
@@ -321,23 +330,23 @@ def test_images_that_cannot_be_read_are_replaced_and_named_once(damaged, workers
     for index in (2, 7):
         assert (first[index, 0] == whole).flatten(1).all(1).any()
     assert data.unreadable.nonzero().flatten().tolist() == [2, 7]
-    assert [(r.name.partition("/")[2], r.reason) for r in data.refusals()] == [
+    assert [(r.name.partition("/")[2], r.reason) for r in data.errors()] == [
         ("02.png", "the file is empty"),
         ("07.png", "the file is empty"),
     ]
 
 
 def test_the_other_image_is_drawn_anew_in_every_epoch(damaged):
-    data = ViewData(damaged, [evaluation_transform(SIZE)])
+    data = AugmentedImages(damaged, [evaluation_transform(SIZE)])
     assert len({data[epoch, 2][0].numpy().tobytes() for epoch in range(20)}) > 3
 
 
 def test_an_image_is_warned_of_once(damaged, caplog):
-    data = ViewData(damaged, [evaluation_transform(SIZE)])
+    data = AugmentedImages(damaged, [evaluation_transform(SIZE)])
     with caplog.at_level(logging.WARNING):
         for epoch in range(3):
             data[epoch, 2]
-    assert sum("02.png: the file is empty; another image takes its place" in line for line in caplog.messages) == 1
+    assert sum("02.png: the file is empty; another image replaces it" in line for line in caplog.messages) == 1
 
 
 def test_a_source_that_cannot_be_read_at_all_ends_the_run():
@@ -345,5 +354,5 @@ def test_a_source_that_cannot_be_read_at_all_ends_the_run():
         def __getitem__(self, index):
             raise UnreadableImage(f"{index}.png", "No such file or directory")
 
-    with pytest.raises(InputError, match="32 images one after another cannot be read"):
-        ViewData(Gone("train", 5), [evaluation_transform(SIZE)])[0]
+    with pytest.raises(InputError, match="32 images in a row cannot be read"):
+        AugmentedImages(Gone("train", 5), [evaluation_transform(SIZE)])[0]

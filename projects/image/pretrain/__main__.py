@@ -1,8 +1,0 @@
-"""``python -m projects.image.pretrain``"""
-
-import sys
-
-from projects.image.pretrain.cli import main
-
-if __name__ == "__main__":
-    sys.exit(main())
