@@ -1,13 +1,13 @@
-"""What an augmentation of images costs: images per second of the input and of whole training steps.
+"""Cost of the augmentation of images: images per second of the input, and of complete training steps.
 
     python benchmarks/image_step.py                             # a ResNet-18 on 112 pixels, for CPUs
     python benchmarks/image_step.py --device cuda --size 224 --encoder resnet50 --batch-size 256 --workers 12 --steps 40
-    python benchmarks/image_step.py --root imagenet/train       # pictures of yours in place of built-in ones
+    python benchmarks/image_step.py --root imagenet/train       # your images instead of built-in ones
 
-Random resized crops alone (RRC), with randomized quantization on the device (RRC+RQ), and with colour jitter in the
-worker processes (RRC+CJ). The input is all that happens before the network: read, decode, make two views, transfer,
-quantize, normalise. A step adds both networks, the loss, backward, LARS and the target's update; on CUDA in bfloat16.
-The kinds take turns, and every turn begins with empty queues.
+Compared are random resized crops alone (RRC), with randomized quantization on the device (RRC+RQ), and with color
+jitter in the worker processes (RRC+CJ). The input is everything before the network: read, decode, augment two views,
+transfer, quantize, normalize. A step adds both networks, the loss, backward, LARS and the update of the target
+network; in bfloat16 on CUDA. The variants alternate, and every round begins with empty queues.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from projects.training.sampling import EpochSampler
 
 FRAMEWORKS = {"mocov3": MoCoV3, "byol": BYOL}
 KINDS = ("RRC", "RRC+RQ", "RRC+CJ")
-PICTURES, PIXELS = 64, 400  # about what ImageNet has to decode
+PICTURES, PIXELS = 64, 400  # about the size of ImageNet's files
 
 
 def write_pictures(folder: Path) -> None:
@@ -68,7 +68,7 @@ class Input:
 
 
 class Trainer:
-    """A framework of its own with its optimiser."""
+    """A framework and its optimizer."""
 
     def __init__(self, views: Input, args: argparse.Namespace):
         torch.manual_seed(0)
@@ -89,7 +89,7 @@ class Trainer:
 
 
 def report(seconds: dict[str, float], images: int) -> dict[str, float]:
-    """Print images per second of every kind, and their ratio to RRC alone and to RRC+CJ."""
+    """Print images per second of every variant, and the ratios to RRC alone and to RRC+CJ."""
     rates = {kind: images / seconds[kind] for kind in KINDS}
     for kind, rate in rates.items():
         ratios = "".join(f"   {rate / rates[other]:5.2f} x {other}" for other in ("RRC", "RRC+CJ") if other != kind)
@@ -99,7 +99,7 @@ def report(seconds: dict[str, float], images: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, metavar="FOLDER", help="pictures at any depth; default: built-in ones")
+    parser.add_argument("--root", type=Path, metavar="FOLDER", help="images at any depth (default: built-in ones)")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default) or cuda")
     parser.add_argument("--size", type=int, default=112, help="pixels along each side (default 112)")
     parser.add_argument("--batch-size", type=int, default=32, help="images a step (default 32)")
@@ -127,9 +127,9 @@ def main() -> None:
         seconds = compare({kind: views.run for kind, views in inputs.items()}, args.device, max(3, args.rounds))
         rates = {"input": report(seconds, images)}
         trainers = {kind: Trainer(views, args) for kind, views in inputs.items()}
-        print("  whole steps")
+        print("  complete steps")
         seconds = compare({kind: trainer.run for kind, trainer in trainers.items()}, args.device, args.rounds)
-        rates["whole steps"] = report(seconds, images)
+        rates["complete steps"] = report(seconds, images)
     settings = {name: str(value) for name, value in vars(args).items() if name not in ("json", "device")}
     write_json({"machine": about, "settings": settings, "images per second": rates}, args.json)
 

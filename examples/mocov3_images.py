@@ -9,7 +9,7 @@ from torchvision.transforms import v2
 from pcrq import RandomizedQuantization
 from pcrq.ssl import LARS, MoCoV3, scaled_learning_rate, warmup_cosine
 
-folder, epochs, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+folder, epochs, out = sys.argv[1:]
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 crop = v2.Compose([v2.RandomResizedCrop(224, scale=(0.2, 1.0)), v2.ToImage()])
 images = torchvision.datasets.ImageFolder(folder, lambda image: torch.stack([crop(image), crop(image)]))
@@ -22,15 +22,14 @@ encoder.fc = torch.nn.Identity()
 mocov3 = MoCoV3(encoder, features=2048).to(device)
 weights = [weight for weight in mocov3.parameters() if weight.requires_grad]
 optimizer = LARS(weights, lr=scaled_learning_rate(0.6, batch_size), weight_decay=1e-6)
-steps = epochs * len(loader)
+steps = int(epochs) * len(loader)
 schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_cosine(step, steps, steps // 10))
 
-for epoch in range(epochs):
+for epoch in range(int(epochs)):
     for views, _ in loader:
         views = views.to(device).transpose(0, 1).flatten(0, 1)  # first the first views, then the second views
-        loss = mocov3(
-            *normalize(quantize(to_float(views))).chunk(2)
-        )  # independent quantizers per view and color channel
+        views = normalize(quantize(to_float(views)))  # independent quantizers per view and color channel
+        loss = mocov3(*views.chunk(2))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -347,6 +347,6 @@ class QuantizeAndNormalize(nn.Module):
             raise InputError(f"views: {views.dtype} of shape {tuple(views.shape)}, expected uint8 (B, V, 3, H, W)")
         images = views.transpose(0, 1).flatten(0, 1).to(torch.float32).div_(255)
         if self.quantize is not None:
-            images = self.quantize(images, generator)
+            images = self.quantize(images, generator=generator)
         images = images.sub_(self.mean).div_(self.std)
         return images.unflatten(0, (views.shape[1], views.shape[0])).unbind(0)

@@ -7,6 +7,7 @@ explained in projects/image/README.md.
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
 import sys
@@ -378,12 +379,18 @@ def pretrain(run: Run) -> None:
 
 def _next_command(run: Run, data: ImageData) -> str:
     """Evaluate with the labels of the source, or embed a folder without labels."""
-    root, checkpoint = run.init.data.root, str(run.checkpoint)
-    if run.is_writer and run.init.data.source == "folder" and data.labeled is None:
-        return shlex.join(["pcrq", "embed", str(root), "--checkpoint", checkpoint, "--out", "features.npz"])
-    words = ["pcrq", "evaluate", "images", "--model.checkpoint", checkpoint, "--data.source", run.init.data.source]
+    root, source, encoder = run.init.data.root, run.init.data.source, run.init.model.encoder
+    checkpoint, arguments = str(run.checkpoint), json.dumps(encoder.arguments)
+    if run.is_writer and source == "folder" and data.labeled is None:
+        words = ["pcrq", "embed", str(root), "--checkpoint", checkpoint, "--out", "features.npz"]
+        words += ["--encoder", encoder.name, "--encoder_arguments", arguments] if encoder.is_imported else []
+        return shlex.join(words)
+    words = ["pcrq", "evaluate", "images", "--model.checkpoint", checkpoint, "--data.source", source]
+    words += ["--data.root", str(root)] if root else []
     words += ["--data.size", str(data.size), "--trainer.max_epochs", "90"]
-    return shlex.join(words + (["--data.root", str(root)] if root else []))
+    if encoder.is_imported:
+        words += ["--model.encoder.name", encoder.name, "--model.encoder.arguments", arguments]
+    return shlex.join(words)
 
 
 PROGRAM = Program(

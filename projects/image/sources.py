@@ -370,9 +370,9 @@ class TorchvisionImages(ImageSource):
             raise InputError(f"unknown dataset {data_set!r}; available: {', '.join(DATA_SETS)}")
         about = DATA_SETS[data_set]
         self._images = _open(data_set, Path(root), dict(about.splits[split]), download)
-        labelled = not (data_set == "STL10" and split == "pretrain")
+        is_labeled = not (data_set == "STL10" and split == "pretrain")
         classes = getattr(self._images, "classes", None) or [str(number) for number in range(about.classes)]
-        self.classes = list(classes) if labelled else []
+        self.classes = list(classes) if is_labeled else []
         self.name = f"{data_set} {about.splits[split].get('split', 'train') if split == 'pretrain' else split}"
         self.mean, self.std = about.mean, about.std
 

@@ -4,6 +4,7 @@ import copy
 import logging
 import math
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from run_folder import assert_equal_ends, logged, saved
 from torch import nn
 
 from pcrq import Quantizer
+from projects.cli import main as pcrq
 from projects.image.encoder import load_encoder
 from projects.image.image_source import IMAGENET_MEAN, IMAGENET_STD
 from projects.image.pretrain import SiamesePretraining, main
@@ -106,6 +108,24 @@ def test_accumulated_gradients_resume_exactly_too(pictures, tmp_path):
     assert_equal_ends(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_a_run_of_an_older_version_resumes_exactly(pictures, tmp_path):
+    """The baseline was a part of the framework and called rival, 0 bins meant none, and LARS was the only optimizer."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    options = ("--trainer.max_epochs=2", "--knn.every_n_epochs=0", *MSF)
+    fit(pictures, whole, *options)
+    fit(pictures, parts, *options, f"--trainer.max_steps={STEPS}")
+    checkpoint = saved(parts)
+    state, resume = checkpoint["state_dict"], checkpoint["resume"]
+    for name in [name for name in state if name.startswith("baseline.")]:
+        state[f"framework.rival.{name.removeprefix('baseline.')}"] = state.pop(name)
+    resume["rival"], resume["rival_options"] = resume.pop("baseline"), resume.pop("baseline_options")
+    resume["augmentation"]["bins"] = 0
+    del resume["optimization"]["optimizer"]
+    torch.save(checkpoint, parts / "checkpoints/last.ckpt")
+    assert fit(pictures, parts, *options, "--resume=last") == 0
+    assert_equal_ends(whole, parts)
+
+
 @pytest.mark.parametrize(
     ("option", "word"),
     [
@@ -118,6 +138,7 @@ def test_accumulated_gradients_resume_exactly_too(pictures, tmp_path):
         ("--model.encoder.width=4", "encoder"),
         ("--model.heads.temperature=0.2", "heads"),
         ("--model.optimization.learning_rate=0.3", "optimization"),
+        ("--model.optimization.optimizer=adamw", "optimization"),
         ("--model.baseline=pcrq.ssl.mixing.IMix", "baseline"),
         ("--model.baseline.alpha=0.8", "baseline_options"),
         ("--seed=1", "seed"),
@@ -246,6 +267,26 @@ def test_baselines_train_in_both_frameworks(pictures, tmp_path, baseline, method
     assert fit(pictures, tmp_path, *options, "--trainer.max_epochs=2") == 0
     assert np.isfinite(logged(tmp_path)).all()
     assert read_records(tmp_path / "results.json")[0].method == method
+
+
+def test_adamw_has_the_scaled_rate_and_decays_all_weights(pictures, tmp_path):
+    """As moco-v3 trains vision transformers; here on any network."""
+    options = ["--model.optimization.optimizer=adamw", "--model.optimization.learning_rate=0.1"]
+    options += ["--model.optimization.weight_decay=0.05", "--model.optimization.warmup_epochs=0"]
+    assert fit(pictures, tmp_path, *options, "--trainer.max_epochs=1", "--knn.every_n_epochs=0") == 0
+    (state,) = saved(tmp_path)["optimizer_states"]
+    (group,) = state["param_groups"]
+    assert (group["initial_lr"], group["weight_decay"], group["betas"]) == (0.1 * 4 / 256, 0.05, (0.9, 0.999))
+    assert "exp_avg_sq" in state["state"][0] and len(state["state"]) == len(group["params"])
+
+
+def test_the_next_command_evaluates_the_encoder(pictures, tmp_path, capsys):
+    assert fit(pictures, tmp_path / "run", "--trainer.max_epochs=2", "--knn.every_n_epochs=0", encoder=USERS) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("next: ")]
+    words = shlex.split(line.removeprefix("next: "))
+    small = [*SMALL[:1], *SMALL[3:4], "--trainer.enable_progress_bar=false", "--trainer.max_epochs=1"]
+    assert pcrq([*words[1:], *small, f"--out={tmp_path / 'linear'}"]) == 0
+    assert read_records(tmp_path / "linear/results.json")[0].protocol == "linear probe"
 
 
 def test_bfloat16_trains(pictures, tmp_path):

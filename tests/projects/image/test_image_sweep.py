@@ -87,9 +87,9 @@ def test_runs_on_two_devices_are_run_once(table, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--seeds=[3,3]"], "seeds [3, 3]: a value is named twice"),
+        (["--seeds=[3,3]"], "seeds [3, 3]: a value appears twice"),
         (["--seeds=[]"], "seeds: name at least one"),
-        (["--options=[--trainer.num_nodes=2]"], "trainer.num_nodes 2: a sweep starts no run on several nodes"),
+        (["--options=[--trainer.num_nodes=2]"], "trainer.num_nodes 2: a sweep runs on one node at a time"),
         (["--probe_options=[--trainer.num_nodes=2]"], "--list_only true"),
     ],
 )
