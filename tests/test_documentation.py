@@ -1,6 +1,5 @@
 """The documentation's examples run, and its commands exist."""
 
-import importlib
 import re
 import shlex
 import shutil
@@ -9,14 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from octree.midnet import MIDNet, MIDNetConfig
+from octree import MIDNet, MIDNetConfig
 from octree.pretrained import describe
-from projects.cli import build_parser
+from projects.cli import HELP, PROGRAMS, build_parser, main, with_underscores
+from projects.cli.write_help import help_texts
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
     *(ROOT / "README.md", *sorted(ROOT.glob("*/README.md")), *sorted(ROOT.glob("projects/*/README.md"))),
-    *sorted(ROOT.glob("docs/*.md")),
+    *(ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))),
 ]
 CONFIGURATIONS = sorted(ROOT.glob("projects/*/configs/*.yaml"))
 
@@ -38,7 +38,11 @@ def folder(tmp_path, store_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "octree/README.md"], ids=lambda page: page.parent.name)
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", ROOT / "octree/README.md", ROOT / "data_prep/README.md"],
+    ids=lambda page: page.parent.name,
+)
 def test_python_examples_run(folder, page):
     names: dict = {}
     for block in blocks(page, "python"):
@@ -54,23 +58,37 @@ def commands(start: str) -> list[list[str]]:
     return [shlex.split(line, comments=True)[len(start.split()) :] for line in found]
 
 
+def program_of(words: list[str]) -> str | None:
+    """The training, evaluation or sweep that a command starts; None for the other commands."""
+    return next((name for name in PROGRAMS if words[: len(name.split())] == name.split()), None)
+
+
+COMMANDS = commands("pcrq ")
+TRAININGS = [words for words in COMMANDS if program_of(words)]
+
+
 def test_every_documented_command_exists():
-    found = commands("pcrq ")
+    found = [words for words in COMMANDS if not program_of(words)]
     for words in found:
-        build_parser().parse_args(words)
+        build_parser().parse_args([with_underscores(word) for word in words])
     assert len(found) > 20
 
 
-TRAININGS = [words for words in commands("python -m ") if words[0].startswith("projects.")]
+def test_every_program_is_documented():
+    assert {program_of(words) for words in TRAININGS} == set(PROGRAMS)
 
 
 @pytest.mark.parametrize("words", TRAININGS, ids=" ".join)
-def test_every_documented_training_is_understood(words, monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
-    module, *words = words
+def test_every_documented_training_is_understood(words, folder, capsys):
     with pytest.raises(SystemExit) as stop:  # the options are read, and printed instead of used
-        importlib.import_module(f"{module}.cli").main([*words, "--print_config"])
+        main([*words, "--print_config"])
     assert stop.value.code == 0, capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_help_texts_are_those_of_the_options():
+    """After a change of options: make help-texts."""
+    assert help_texts() == {path.stem: path.read_text(encoding="utf-8") for path in HELP.glob("*.txt")}
 
 
 def test_links_and_pictures_are_there():

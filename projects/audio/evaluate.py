@@ -207,14 +207,14 @@ def evaluate(
 
     Args:
         store: sound store with categories, and splits or folds.
-        checkpoint: a checkpoint of 'pcrq pretrain sounds', or published weights of nttcslab; none for random weights.
+        checkpoint: checkpoint of 'pcrq pretrain sounds', or published weights of nttcslab; none for random weights.
         out: folder of results.json.
         seconds: length that all clips are cut or padded to; none for the length in the store's description of its task.
         statistics: normalize spectrograms by statistics of the task's training clips, as BYOL-A, or of the pretraining.
         repeats: number of linear layers; each is a record.
         epochs: maximum number of epochs of a linear layer.
-        seed: random seed of the first repeat, the next one has the next; of the linear layer, the order of the clips, a
-            validation set where there is none, and the weights of a random encoder.
+        seed: random seed of the first repeat, which increases by one with every repeat: of the linear layer, the order
+            of the clips, a validation set if the store has none, and the weights of a random encoder.
         method: name of the encoder in the results; empty for that of the checkpoint.
         dimension: embedding dimension of a random encoder.
         channels: channels of the convolutions of a random encoder.

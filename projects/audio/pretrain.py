@@ -129,13 +129,13 @@ class BYOLA(pl.LightningModule):
 
     Args:
         data: the training sounds.
-        augmentation: of the two views of a segment.
-        dimension: of the embeddings.
-        channels: of the encoder's convolutions.
+        augmentation: augmentation of the two views of a segment.
+        dimension: dimension of the embeddings.
+        channels: channels of the encoder's convolutions.
         hidden: width of the hidden layers of projector and predictor.
         out: size of projections and predictions.
-        learning_rate: of Adam.
-        momentum: of the target network, in [0, 1].
+        learning_rate: learning rate of Adam.
+        momentum: momentum of the target network, in [0, 1].
         seed: random seed of views and dropout; a step's random numbers depend on the seed, the step and the process.
 
     Raises:

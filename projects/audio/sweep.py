@@ -43,11 +43,11 @@ def audio_sweep(
 
     Args:
         pretrain: config of 'pcrq pretrain sounds', by name or path.
-        variants: configs of augmentations, by name or path; each overrides a part of ``pretrain``.
+        variants: configs of augmentations, by name or path; each overrides values of the pretraining config.
         evaluation: config of 'pcrq evaluate sounds', by name or path.
         tasks: sound stores to evaluate on; the names of the files differ. More tasks can be added later.
         seeds: random seeds; each has its own pretraining of every variant.
-        scratch: also evaluate encoders with random weights, of the sizes in ``evaluation``.
+        scratch: also evaluate encoders with random weights, of the sizes in the evaluation config.
         out: folder of the sweep.
         options: further options of every pretraining, such as --trainer.accelerator=cpu.
         evaluation_options: further options of every evaluation.

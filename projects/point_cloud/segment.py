@@ -113,7 +113,7 @@ class Segmentation(pl.LightningModule):
         network: the architecture; null for that of the pretrained network.
         augmentation: random rotation, shift and scaling of the training shapes.
         schedule: number of steps and learning rates.
-        category_iterations: replaces schedule.iterations for some categories.
+        category_iterations: replaces schedule.iterations for some categories, where the number of steps is derived.
         seed: random seed of the augmentation.
 
     Raises:

@@ -164,5 +164,5 @@ def check_resume_config(checkpoint: object, before: Mapping[str, Any], now: Mapp
     if different:
         raise InputError(
             f"{checkpoint}: trained with another {', '.join(different)}; resume with the same, or start anew in "
-            "another --run_dir"
+            "another --out"
         )

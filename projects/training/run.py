@@ -95,6 +95,7 @@ class Program:
             all_options: include all options of Lightning; otherwise only those of :data:`TRAINER_OPTIONS`, for help.
         """
         parser = make_parser(self.name, self.description)
+        parser.add_argument("--help_all", action="store_true", default=SUPPRESS, help="show Lightning's options, too")
         parser.add_argument("--out", type=Path, default=Path(self.out), help="folder for all files of the run")
         parser.add_argument("--seed", type=int, default=0, help="random seed of weights, order and augmentation")
         parser.add_argument(
@@ -167,9 +168,9 @@ class FunctionProgram:
     def parser(self) -> ArgumentParser:
         """The parser of the command."""
         parser = make_parser(self.name, (inspect.getdoc(self.function) or "").split("\n\nArgs:")[0])
-        parser.add_function_arguments(self.function)
-        if self.kind == "sweep":
-            parser.add_argument("--sweep", type=str, help="kind of the sweep, in a config that 'pcrq sweep' reads")
+        parser.add_function_arguments(self.function, as_group=False)
+        if self.kind == "sweep":  # by which 'pcrq sweep --config NAME' finds this program
+            parser.add_argument("--sweep", type=str, help=SUPPRESS)
         return parser
 
     def help(self) -> str:
@@ -389,12 +390,21 @@ class _HelpFormatter(DefaultHelpFormatter):
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n".join(indent + line for line in text.strip().splitlines())
 
+    def _format_action_invocation(self, action: Action) -> str:
+        names = action.option_strings
+        action.option_strings = [name for name in names if not name.endswith("+")]  # which append to a list
+        try:
+            return super()._format_action_invocation(action)
+        finally:
+            action.option_strings = names
+
     def _get_help_string(self, action: Action) -> str:
         text = (action.help or "").rstrip(".")
         if action.required:
             return f"{text} (required)"
         is_flag = action.nargs == 0
-        return text if is_flag or action.default in (None, SUPPRESS) else f"{text} (default: %(default)s)"
+        hidden = is_flag or action.default is None or action.default in (SUPPRESS, "", [], {})
+        return text if hidden else f"{text} (default: %(default)s)"
 
 
 def _format_help(parser: ArgumentParser) -> str:
@@ -402,7 +412,7 @@ def _format_help(parser: ArgumentParser) -> str:
         if action.help == "Path to a configuration file.":
             action.help = SUPPRESS
         elif "--print_config" in action.option_strings:
-            action.help, action.metavar = "print all options as a config and exit", None
+            action.help, action.nargs = "print all options as a config and exit", 0
     return parser.format_help()
 
 
@@ -418,9 +428,6 @@ def make_parser(name: str, description: str) -> ArgumentParser:
     )
     parser.error = lambda message, ex=None: _fail(name, message)
     parser.add_argument("--config", "-c", action="config", help="config by name or path; later ones override")
-    parser.add_argument(
-        "--help_all", action="store_true", default=SUPPRESS, help="show all options, also those of Lightning"
-    )
     return parser
 
 
@@ -483,15 +490,18 @@ def _quiet_libraries() -> Iterator[None]:
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     for library in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    ours, handler = logging.getLogger("projects"), logging.StreamHandler()
-    handlers, level, propagate = ours.handlers, ours.level, ours.propagate
-    ours.handlers, ours.propagate = [handler], propagate
-    ours.setLevel(logging.INFO)
+    handler = logging.StreamHandler()
+    ours = [logging.getLogger(name) for name in ("projects", "__main__")]  # the second is a trainer run by python -m
+    before = [(logger.handlers, logger.level) for logger in ours]
+    for logger in ours:
+        logger.handlers = [handler]
+        logger.setLevel(logging.INFO)
     try:
         yield
     finally:
-        ours.handlers, ours.propagate = handlers, propagate
-        ours.setLevel(level)
+        for logger, (handlers, level) in zip(ours, before, strict=True):
+            logger.handlers = handlers
+            logger.setLevel(level)
 
 
 # --- configs ---

@@ -233,7 +233,7 @@ def run_cells(
                 failures += [failure] if failure else []
         except TerminatedWorkerError as error:
             raise InputError(
-                "a worker process was killed, perhaps for lack of memory; run the same command again with fewer "
+                "a worker process was killed, perhaps because memory ran out; run the same command again with fewer "
                 f"--jobs than {jobs}: recorded runs are kept"
             ) from error
     if scheduler is not None:

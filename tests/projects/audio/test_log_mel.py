@@ -127,7 +127,7 @@ def test_a_gpu_gives_the_same(log_mel):
 # --- padding ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_short_waveform_is_centred_pad_centered():
+def test_a_short_waveform_is_centered_between_zeros():
     assert pad_centered(torch.ones(3), 8).tolist() == [0, 0, 1, 1, 1, 0, 0, 0]
     assert pad_centered(torch.ones(2, 4), 8).tolist() == [[0, 0, 1, 1, 1, 1, 0, 0]] * 2
     assert pad_centered(torch.ones(0), 2).tolist() == [0, 0]

@@ -1,6 +1,8 @@
 """Linear evaluation of encoders of sounds: what is trained on what, when it stops, and what is recorded."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -353,6 +355,15 @@ def test_every_repeat_is_a_record_and_nothing_is_measured_twice(sounds, checkpoi
     assert one.config["pretraining"]["seed"] == 4 and one.config["task"] == "sounds.h5"
     assert 0.5 < one.value <= 1  # low and high tones
     assert "over 3 repeats" in capsys.readouterr().err
+
+
+def test_python_m_runs_the_same_program(sounds, checkpoint, tmp_path):
+    words = [f"--store={sounds}", f"--checkpoint={checkpoint}", f"--out={tmp_path}", "--seconds=1", "--repeats=1"]
+    command = [sys.executable, "-m", "projects.audio.evaluate", *words, "--workers=0", "--device=cpu"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    first, *_, result, following = ended.stderr.splitlines()
+    assert first.startswith(f"evaluate sounds: 24 sounds of {sounds}, RRC+RQ, on cpu; output: {tmp_path}")
+    assert "RRC+RQ: accuracy" in result and following == f"next: pcrq report {tmp_path}"
 
 
 def test_evaluation_is_reproducible(sounds, checkpoint, tmp_path):
