@@ -35,7 +35,7 @@ from projects.training.records import check_resume_config, upgraded_pretraining
 from projects.training.run import Program, Run
 from projects.training.sampling import common_generator, step_generator, training_loader, whole_batches
 
-_log = logging.getLogger("projects.image.pretrain")  # under python -m, __name__ is "__main__"
+_log = logging.getLogger(__name__)
 
 FRAMEWORKS = {"mocov3": "MoCo v3", "byol": "BYOL"}
 

@@ -15,7 +15,7 @@ from projects.training.sweep import Cell, Encoder, check_file_names, check_sweep
 
 CONFIGS = Path(__file__).parent / "configs"
 
-_log = logging.getLogger("projects.image.sweep")  # under python -m, __name__ is "__main__"
+_log = logging.getLogger(__name__)
 
 
 def image_sweep(
