@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 MAX_MEMBER = 512 * 2**20

@@ -24,7 +24,7 @@ from functools import partial
 import numpy as np
 
 from data_prep.run import Item
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.sound_store import RATE
 
 VERSION = 1

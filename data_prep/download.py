@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_prep.working_folder import locked_folder
-from pcrq.errors import InputError
+from pcrq import InputError
 
 if TYPE_CHECKING:
     from requests import Response

@@ -10,7 +10,7 @@ import re
 import struct
 from typing import BinaryIO
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 _SIGNATURES = {
     b"\x89PNG": "a PNG image",

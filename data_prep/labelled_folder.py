@@ -15,7 +15,7 @@ from data_prep.mesh import MESH_FORMATS, Axis
 from data_prep.run import Item
 from data_prep.sound_loading import SOUND_FORMATS
 from data_prep.source_files import SourceFile, mesh_item, sound_item, walk
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.store_file import SPLITS
 
 LABELS = "labels.csv"

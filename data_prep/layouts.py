@@ -19,7 +19,7 @@ from data_prep.mesh import Mesh
 from data_prep.public_datasets.shapenet_part import SHAPENET_PART_CLASSES, SHAPENET_PART_LABELS
 from data_prep.public_datasets.shapenetcore import SYNSETS
 from data_prep.run import Item
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.files import atomic_folder
 
 MODELNET40_CLASSES = (

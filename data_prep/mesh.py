@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from data_prep.file_checks import check_format, check_mesh_complete
-from pcrq.errors import InputError
+from pcrq import InputError
 
 if TYPE_CHECKING:
     import trimesh
@@ -82,7 +82,7 @@ def parse_mesh(data: bytes, name: str, *, up: Axis = "y", read_buffer: Callable[
         name: name of the file; its suffix gives the format, and error messages begin with it.
         up: axis that points upward.
         read_buffer: reads a buffer of a glTF file, given its path relative to that file. It raises
-            :class:`~pcrq.errors.InputError` or ``OSError`` if it cannot.
+            :class:`~pcrq.InputError` or ``OSError`` if it cannot.
 
     Returns, Raises:
         As :func:`load_mesh`.

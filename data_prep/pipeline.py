@@ -14,7 +14,7 @@ from data_prep.bounding_sphere import bounding_sphere
 from data_prep.mesh import MESH_FORMATS, Axis, Mesh, from_trimesh, load_mesh
 from data_prep.point_cloud import POINT_CLOUD_FORMATS, PointCloud, load_point_cloud
 from data_prep.sampling import sample, scan
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.shape_store import Shape
 
 if TYPE_CHECKING:

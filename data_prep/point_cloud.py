@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.file_checks import check_format
-from pcrq.errors import InputError
+from pcrq import InputError
 
 POINT_CLOUD_FORMATS = (".ply", ".npz", ".xyz", ".pts", ".txt")
 """File suffixes that :func:`load_point_cloud` reads."""

@@ -12,7 +12,7 @@ import numpy as np
 from data_prep.mesh import Mesh
 from data_prep.pipeline import SHAPE_VERSION, Pipeline, make_shape
 from data_prep.point_cloud import PointCloud
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.shape_store import Shape, ShapeStore, ShapeStoreWriter
 from pcrq.stores.sound_store import RATE, Sound, SoundStore, SoundStoreWriter, quantize
 from pcrq.stores.store_file import StoreFile, StoreFileWriter

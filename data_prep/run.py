@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from data_prep.pipeline import Pipeline
 from data_prep.recipes import Recipe, ShapeRecipe
 from data_prep.working_folder import WorkingFolder
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.files import atomic_write
 from pcrq.stores.store_file import check_split
 
@@ -48,7 +48,7 @@ class Item:
         load: makes the shape or sound when called without arguments in a worker process. It must be picklable, so use
             ``functools.partial`` of a module-level function. It returns a mesh, which must be clean (see
             :func:`data_prep.mesh.clean`) and is scanned; a point cloud with normals, whose points are kept; or the
-            samples of a sound, (N,) floats in [-1, 1] at 16 kHz. It raises :class:`~pcrq.errors.InputError` for a
+            samples of a sound, (N,) floats in [-1, 1] at 16 kHz. It raises :class:`~pcrq.InputError` for a
             source that cannot be used.
         category: name of the category, one of the ``classes`` of the run, or "" if it is unknown.
         split: "train", "val", "test" or "".

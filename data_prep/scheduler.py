@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 if TYPE_CHECKING:
     from joblib.parallel import ParallelBackendBase

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from data_prep.file_checks import MP3_TOLERANCE, check_format, check_sound_complete
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.sound_store import RATE
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from data_prep.archives import TAR_SUFFIXES, TarMember, ZipMember, tar_members, 
 from data_prep.mesh import Axis, Mesh, load_mesh, parse_mesh
 from data_prep.run import Item
 from data_prep.sound_loading import load_sound, parse_sound
-from pcrq.errors import InputError
+from pcrq import InputError
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -11,7 +11,7 @@ from typing import Any
 
 from data_prep.recipes import Recipe
 from data_prep.run import Item, Refusal, Summary, prepare_store
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.files import atomic_write
 from pcrq.stores.store_file import StoreFile
 

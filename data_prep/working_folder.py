@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 
 class WorkingFolder:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pcrq._lazy import lazy_exports
+from pcrq import lazy_exports
 
 if TYPE_CHECKING:
     from octree.augmentation import Affine as Affine

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from octree.point_batch import PointBatch
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.points import randomized_quantize_points
 
 

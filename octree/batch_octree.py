@@ -10,7 +10,7 @@ import torch
 from ocnn.octree import Octree, Points
 
 from octree.point_batch import PointBatch, check_values
-from pcrq.errors import InputError
+from pcrq import InputError
 
 BELOW_ONE = 1 - 2**-20  # ocnn's cube is half open: a coordinate of exactly 1 would wrap round to the other side
 _ROUNDING = 1e-4

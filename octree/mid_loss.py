@@ -14,7 +14,7 @@ from torch import nn
 
 from octree.midnet import MIDFeatures
 from octree.point_batch import PointBatch
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.ssl import gather
 
 TEMPERATURE = 0.1

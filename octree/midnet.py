@@ -25,7 +25,7 @@ from octree.batch_octree import (
 from octree.hrnet import STAGES, BackboneFeatures, HRNet, max_pool_to, upsample_to
 from octree.pair_convolution import use_pair_convolution
 from octree.point_batch import PointBatch
-from pcrq.errors import InputError
+from pcrq import InputError
 
 IN_CHANNELS = 4
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.shape_store import Shape as Shape
 from pcrq.stores.shape_store import ShapeStore as ShapeStore
 

@@ -16,8 +16,8 @@ import torch
 
 from octree.midnet import MIDNet, MIDNetConfig
 from octree.point_batch import Shape, ShapeStore, collate
+from pcrq import InputError
 from pcrq.checkpoint import CONFIG, WEIGHTS, check_weights, load_checkpoint, load_exported, save_exported
-from pcrq.errors import InputError
 
 FORMAT = "pcrq-midnet"
 VERSION = 1

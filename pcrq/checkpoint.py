@@ -17,8 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pcrq import __version__
-from pcrq.errors import InputError
+from pcrq import InputError, __version__
 from pcrq.files import atomic_folder
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 
 @contextmanager

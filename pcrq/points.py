@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pcrq.errors import InputError
-from pcrq.sampling import check_bins, precision, sample_edges, sample_values, to_dtype
+from pcrq import InputError
+from pcrq.quantizer import check_bins, precision, sample_edges, sample_values, to_dtype
 
 
 @dataclass(frozen=True, eq=False)

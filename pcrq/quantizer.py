@@ -1,5 +1,7 @@
 """Randomized quantization of dense tensors: one random step function per channel.
 
+In this order: the quantizer; sampling of boundaries and values; application of the step functions.
+
 Source: Wu et al., "Randomized Quantization: A Generic Augmentation for Data Agnostic Self-supervised Learning", ICCV
 2023, section 3.
 """
@@ -13,9 +15,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from pcrq.errors import InputError
-from pcrq.sampling import check_bins, check_dtype, precision, sample_edges, sample_values, to_dtype
-from pcrq.step_function import step_function
+from pcrq import InputError
 
 MAX_IMAGE_CHANNELS = 4
 """A three-dimensional tensor with more leading indices may be tokens (B, T, D), so it needs ``channel_dims``."""
@@ -218,3 +218,158 @@ def _finite_range(x: Tensor, channel_dims: tuple[int, ...]) -> tuple[Tensor, Ten
     low = torch.where(finite, x, torch.inf).amin(over)
     high = torch.where(finite, x, -torch.inf).amax(over)
     return low.where(low <= high, 0), high.where(low <= high, 0)
+
+
+# --- sampling: equations 2 to 4, on the minimum and maximum of every channel (...) ---
+
+
+def check_bins(bins: int) -> None:
+    """Check the number of bins.
+
+    Raises:
+        InputError: ``bins`` is not an integer of at least 1.
+    """
+    if not isinstance(bins, int) or isinstance(bins, bool) or bins < 1:
+        raise InputError(f"bins={bins!r}: must be an int of at least 1; to quantize nothing, leave the quantizer out")
+
+
+def check_dtype(x: Tensor) -> None:
+    """Check that a tensor can be quantized.
+
+    Raises:
+        InputError: ``x`` is neither real floating point nor uint8.
+    """
+    if not x.is_floating_point() and x.dtype != torch.uint8:
+        raise InputError(f"cannot quantize {x.dtype}; convert it to a floating-point type or to torch.uint8 first")
+
+
+def precision(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype in which boundaries are sampled and compared: float64 for float64, else float32."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def sample_edges(low: Tensor, high: Tensor, bins: int, random: bool, generator: torch.Generator | None) -> Tensor:
+    """Sample the boundaries between the bins.
+
+    Args:
+        low, high: (...) minimum and maximum of every channel, float32 or float64.
+        bins: number of bins, n >= 1.
+        random: sorted uniform samples; False: bins of equal width.
+        generator: source of randomness; None for torch's global generator.
+
+    Returns:
+        (..., bins-1) in the dtype of ``low``, ascending, inside [low, high].
+
+    Source: equations 2 and 3. The outermost bins reach to the minimum and the maximum, so that n bins
+    have n-1 boundaries between them.
+    """
+    shape = (*low.shape, bins - 1)
+    if random:
+        fraction = uniform(shape, low, generator)
+    else:
+        fraction = (torch.arange(1, bins, dtype=low.dtype, device=low.device) / bins).expand(shape)
+    return _between(low[..., None], high[..., None], fraction).sort(dim=-1).values
+
+
+def sample_values(low: Tensor, high: Tensor, edges: Tensor, random: bool, generator: torch.Generator | None) -> Tensor:
+    """Sample one reproduction value per bin.
+
+    Args:
+        low, high: (...) minimum and maximum of every channel.
+        edges: (..., bins-1) ascending boundaries.
+        random: uniform in the bin; False: its midpoint.
+        generator: source of randomness; None for torch's global generator.
+
+    Returns:
+        (..., bins) in the dtype of ``edges``, ascending, each inside its bin.
+
+    Source: equation 4.
+    """
+    bounds = torch.cat([low[..., None], edges, high[..., None]], dim=-1)
+    left, right = bounds[..., :-1], bounds[..., 1:]
+    fraction = uniform(left.shape, low, generator) if random else torch.full_like(left, 0.5)
+    return _between(left, right, fraction)
+
+
+def to_dtype(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Round reproduction values to the dtype of the data. Rounding is monotonic, so they stay inside the range."""
+    return (values if dtype.is_floating_point else values.round()).to(dtype)
+
+
+def uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Sample from [0, 1) on the generator's device, in the dtype of ``like``, and move to the device of ``like``."""
+    if generator is None:  # with dynamic shapes torch.compile does not accept even ``generator=None``
+        return torch.rand(shape, dtype=like.dtype, device=like.device)
+    return torch.rand(shape, dtype=like.dtype, device=generator.device, generator=generator).to(like.device)
+
+
+def _between(low: Tensor, high: Tensor, fraction: Tensor) -> Tensor:
+    """``low + (high - low) * fraction``, never outside [low, high], exact where both are equal."""
+    # Halving is exact and prevents overflow of high - low; the clamp removes rounding errors.
+    half = low / 2 + (high / 2 - low / 2) * fraction
+    return torch.minimum(torch.maximum(2 * half, low), high)
+
+
+# --- application: equation 1, q(x) = sum_i y_i [a_i <= x < a_(i+1)] ---
+#
+# Two implementations with equal results. select() uses elementwise operations, which torch.compile fuses into a single
+# pass. sweep() is for the CPU without a compiler, where each operation would go through main memory: it processes
+# blocks that fit into the cache.
+
+BLOCK = 2**18  # elements per thread: smaller blocks synchronize threads more often, larger ones leave the cache
+
+
+def step_function(rows: Tensor, edges: Tensor, values: Tensor) -> Tensor:
+    """Replace every element by the value of its bin.
+
+    Args:
+        rows: (R, L) floating point or uint8.
+        edges: (R, bins-1) ascending boundaries, float32 or float64; a boundary belongs to the bin on its right.
+        values: (R, bins) ascending, in the dtype of ``rows``.
+
+    Returns:
+        (R, L) in the dtype of ``rows``. Elements outside the boundaries, including infinities, become the first or
+        last value. NaN stays NaN.
+    """
+    if rows.device.type != "cpu" or torch.compiler.is_compiling():
+        return select(rows, edges, values)
+    # sweep() interpolates between values; if their distance overflows, only select() is exact.
+    span = values[:, -1].to(edges.dtype) - values[:, 0].to(edges.dtype)
+    return sweep(rows, edges, values) if bool(span.isfinite().all()) else select(rows, edges, values)
+
+
+def select(rows: Tensor, edges: Tensor, values: Tensor) -> Tensor:
+    """:func:`step_function` by whole-tensor operations, two per boundary."""
+    x = rows.to(edges.dtype)
+    y = torch.where(rows.isnan(), rows, values[:, :1])
+    for i in range(edges.shape[1]):
+        y = torch.where(x >= edges[:, i : i + 1], values[:, i + 1 : i + 2], y)
+    return y
+
+
+def sweep(rows: Tensor, edges: Tensor, values: Tensor) -> Tensor:
+    """:func:`step_function` block by block, with scratch memory for one block."""
+    result = torch.empty(rows.shape, dtype=rows.dtype, device=rows.device)
+    values = values.to(edges.dtype)
+    size = BLOCK * torch.get_num_threads()
+    width = max(1, min(rows.shape[1], size))
+    height = max(1, min(rows.shape[0], size // width))
+    mask = torch.empty(height * width, dtype=edges.dtype, device=rows.device)
+    blocks = zip(*(tensor.split(height) for tensor in (rows, edges, values, result)), strict=True)
+    for row_block, edge, value, result_block in blocks:
+        for part, target in zip(row_block.split(width, dim=1), result_block.split(width, dim=1), strict=True):
+            _fill(target, part.to(edges.dtype), edge, value, mask[: part.numel()].view(part.shape))
+    return result
+
+
+def _fill(target: Tensor, x: Tensor, edges: Tensor, values: Tensor, mask: Tensor) -> None:
+    """Write the step function of ``x`` to ``target``, with ``mask`` as scratch."""
+    y = target if target.dtype == x.dtype else torch.empty_like(x)
+    first = values[:, :1]
+    torch.minimum(torch.maximum(x, first, out=y), first, out=y)  # the first value everywhere; NaN passes through
+    for i in range(edges.shape[1]):
+        torch.ge(x, edges[:, i : i + 1], out=mask)
+        # With a weight of 0 or 1 lerp is an exact selection, and several times faster than torch.where.
+        torch.lerp(y, values[:, i + 1 : i + 2], mask, out=y)
+    if y is not target:
+        target.copy_(y)

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from pcrq.errors import InputError
-from pcrq.quantizer import Quantizer
-from pcrq.sampling import check_bins, uniform
+from pcrq import InputError
+from pcrq.quantizer import Quantizer, check_bins, uniform
 
 
 class RandomizedQuantization(nn.Module):

@@ -23,7 +23,7 @@ from data_prep.builtin_shapes.dice import Dice
 from data_prep.builtin_shapes.primitives import Solid
 from data_prep.mesh import Mesh
 from data_prep.run import Item
-from pcrq.errors import InputError
+from pcrq import InputError
 
 VERSION = 1
 """Increases when a generator changes, so that shapes prepared before are prepared again."""

@@ -14,7 +14,7 @@ from data_prep.mesh import MESH_FORMATS
 from data_prep.run import Item
 from data_prep.sound_loading import SOUND_FORMATS
 from data_prep.source_files import SourceFile, walk
-from pcrq.errors import InputError
+from pcrq import InputError
 
 SPLITS = ("train", "val", "test")
 

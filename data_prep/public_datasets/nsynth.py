@@ -21,7 +21,7 @@ from data_prep.public_datasets.dataset import (
     wrong_layout,
 )
 from data_prep.source_files import Archives, SourceFile, find_files, sound_item
-from pcrq.errors import InputError
+from pcrq import InputError
 
 WHERE_TO_GET_IT = "https://storage.googleapis.com/magentadata/datasets/nsynth/nsynth-{train,valid,test}.jsonwav.tar.gz"
 CLASSES = ("bass", "brass", "flute", "guitar", "keyboard", "mallet", "organ", "reed", "string", "synth_lead", "vocal")

@@ -30,7 +30,7 @@ from data_prep.public_datasets.dataset import (
 from data_prep.public_datasets.shapenetcore import SYNSETS
 from data_prep.run import Item
 from data_prep.source_files import SourceFile, walk
-from pcrq.errors import InputError
+from pcrq import InputError
 
 # ShapeNet Part numbers its parts without names. These are the names in the literature (the prompts of PointCLIP V2, Zhu
 # et al., ICCV 2023, shortened); those of lamps describe what the four labels mark.

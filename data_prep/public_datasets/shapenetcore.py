@@ -22,7 +22,7 @@ from data_prep.public_datasets.dataset import (
     wrong_shape_layout,
 )
 from data_prep.source_files import SourceFile, mesh_item, walk
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.store_file import SPLITS
 
 WHERE_TO_GET_IT = (

@@ -35,7 +35,7 @@ from data_prep.public_datasets.dataset import (
 )
 from data_prep.run import Item
 from data_prep.source_files import Archives, SourceFile, find_files, read_sound, sound_item
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.sound_store import RATE
 
 _SERVER = "https://storage.googleapis.com/download.tensorflow.org/data"

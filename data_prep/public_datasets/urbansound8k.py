@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data_prep.public_datasets.dataset import PublicDataset, add_once, require_listed, warn_of, wrong_layout
 from data_prep.source_files import Archives, SourceFile, find_files, sound_item
-from pcrq.errors import InputError
+from pcrq import InputError
 
 WHERE_TO_GET_IT = "https://zenodo.org/records/1203745"
 CLASSES = (

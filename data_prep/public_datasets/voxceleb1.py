@@ -23,7 +23,7 @@ from data_prep.public_datasets.dataset import (
     wrong_layout,
 )
 from data_prep.source_files import Archives, SourceFile, find_files, sound_item
-from pcrq.errors import InputError
+from pcrq import InputError
 
 LIST_URL = "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/meta/iden_split.txt"
 WHERE_TO_GET_IT = "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html"

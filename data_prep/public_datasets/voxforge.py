@@ -41,7 +41,7 @@ from data_prep.public_datasets.dataset import (
 )
 from data_prep.run import Item
 from data_prep.source_files import Archives, SourceFile, find_files, sound_item
-from pcrq.errors import InputError
+from pcrq import InputError
 
 LIST_URL = "https://github.com/nttcslab/eval-audio-repr/blob/main/evar/metadata/voxforge.csv"
 WHERE_TO_GET_IT = "http://www.repository.voxforge1.org/downloads/{de,en,es,fr,it,ru}/Trunk/Audio/Main/16kHz_16bit/"

@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from pcrq._lazy import lazy_exports
+from pcrq import lazy_exports
 
 if TYPE_CHECKING:
     from pcrq.evaluation.features import category_names as category_names
     from pcrq.evaluation.features import eval_mode as eval_mode
+    from pcrq.evaluation.features import label_subset as label_subset
     from pcrq.evaluation.features import save_features as save_features
+    from pcrq.evaluation.features import subset as subset
     from pcrq.evaluation.knn import knn_accuracy as knn_accuracy
     from pcrq.evaluation.knn import nearest_neighbors as nearest_neighbors
     from pcrq.evaluation.linear_probe import LabelledFeatures as LabelledFeatures
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from pcrq.evaluation.linear_probe import logistic_probe as logistic_probe
     from pcrq.evaluation.linear_probe import sgd_probe as sgd_probe
     from pcrq.evaluation.linear_probe import train_linear as train_linear
-    from pcrq.evaluation.subsets import label_subset as label_subset
-    from pcrq.evaluation.subsets import subset as subset
 
 _MODULES = {
     "knn_accuracy": "knn",
@@ -26,8 +26,8 @@ _MODULES = {
     "train_linear": "linear_probe",
     "linear_accuracy": "linear_probe",
     "LabelledFeatures": "linear_probe",
-    "label_subset": "subsets",
-    "subset": "subsets",
+    "label_subset": "features",
+    "subset": "features",
     "save_features": "features",
     "category_names": "features",
     "eval_mode": "features",

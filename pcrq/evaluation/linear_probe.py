@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,27 @@
 
 from typing import TYPE_CHECKING
 
-from pcrq._lazy import lazy_exports
+from pcrq import lazy_exports
 
 if TYPE_CHECKING:
-    from pcrq.ssl.byol import BYOL as BYOL
     from pcrq.ssl.distributed import first_row as first_row
     from pcrq.ssl.distributed import gather as gather
     from pcrq.ssl.mixing import DACL as DACL
     from pcrq.ssl.mixing import IMix as IMix
-    from pcrq.ssl.moco_v3 import MoCoV3 as MoCoV3
     from pcrq.ssl.msf import MSF as MSF
     from pcrq.ssl.optimizer import LARS as LARS
     from pcrq.ssl.optimizer import cosine_momentum as cosine_momentum
     from pcrq.ssl.optimizer import scaled_learning_rate as scaled_learning_rate
     from pcrq.ssl.optimizer import warmup_cosine as warmup_cosine
+    from pcrq.ssl.siamese import BYOL as BYOL
     from pcrq.ssl.siamese import Baseline as Baseline
+    from pcrq.ssl.siamese import MoCoV3 as MoCoV3
     from pcrq.ssl.siamese import SiameseFramework as SiameseFramework
     from pcrq.ssl.ssql import SSQL as SSQL
 
 _MODULES = {
-    "MoCoV3": "moco_v3",
-    "BYOL": "byol",
+    "MoCoV3": "siamese",
+    "BYOL": "siamese",
     "MSF": "msf",
     "DACL": "mixing",
     "IMix": "mixing",

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.ssl.siamese import Baseline, SiameseFramework
 
 

@@ -10,10 +10,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from pcrq.errors import InputError
-from pcrq.ssl.byol import BYOL
+from pcrq import InputError
 from pcrq.ssl.distributed import gather
-from pcrq.ssl.siamese import Baseline, SiameseFramework
+from pcrq.ssl.siamese import BYOL, Baseline, SiameseFramework
 
 _SEED = 128_000  # memories start equal on every device, whatever the state of its random generators
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 
 class LARS(torch.optim.Optimizer):

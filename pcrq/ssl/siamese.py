@@ -1,7 +1,11 @@
-"""What MoCo v3 and BYOL share: an online network, a momentum target network, and a loss in both directions.
+"""MoCo v3 and BYOL: an online network, a momentum target network, and a loss in both directions.
 
 The online network (encoder, projector, predictor) is trained to predict the target network's projection of one view
 from the other view. The target network is a moving average of the online encoder and projector.
+
+Sources: Chen, Xie, He, An Empirical Study of Training Self-Supervised Vision Transformers, ICCV 2021, and
+facebookresearch/moco-v3, the heads for ResNets; Grill et al., Bootstrap Your Own Latent, NeurIPS 2020, sections 3.1 and
+3.2.
 """
 
 from __future__ import annotations
@@ -12,8 +16,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead, ProjectionHead
 from lightly.models.utils import update_momentum
 from torch import nn
+
+from pcrq import InputError
+from pcrq.ssl.distributed import first_row, gather
 
 
 class SiameseFramework(nn.Module):
@@ -109,6 +117,71 @@ class SiameseFramework(nn.Module):
         """
         update_momentum(self.encoder, self.target_encoder, momentum)
         update_momentum(self.projector, self.target_projector, momentum)
+
+
+class MoCoV3(SiameseFramework):
+    """MoCo v3 with any encoder.
+
+    Args:
+        encoder: maps a batch of views to (B, features).
+        features: size of the encoder's output.
+        hidden: width of the hidden layer of both heads.
+        out: size of projections and predictions.
+        temperature: of the softmax over keys, above 0.
+
+    Raises:
+        InputError: the temperature is not positive.
+    """
+
+    def __init__(self, encoder: nn.Module, features: int, hidden: int = 4096, out: int = 256, temperature: float = 1.0):
+        if not temperature > 0:
+            raise InputError(f"temperature {temperature}: must be above 0; the paper uses 1.0")
+        projector = ProjectionHead(
+            [
+                (features, hidden, nn.BatchNorm1d(hidden), nn.ReLU()),
+                (hidden, out, nn.BatchNorm1d(out, affine=False), None),
+            ]
+        )
+        predictor = ProjectionHead(
+            [
+                (out, hidden, nn.BatchNorm1d(hidden), nn.ReLU()),
+                (hidden, out, None, None, False),  # neither batch norm nor bias at the end, as moco-v3 for ResNets
+            ]
+        )
+        super().__init__(encoder, projector, predictor)
+        self.temperature = temperature
+
+    def loss(self, query: torch.Tensor, key: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """Return InfoNCE over the keys of all processes, times 2T, which makes its gradient nearly independent of T."""
+        keys = gather(key)
+        batch, start = len(query), first_row(len(query))
+        if labels is None:
+            labels = torch.arange(start, start + batch, device=query.device)
+        else:
+            labels = F.pad(labels, (start, len(keys) - start - batch))
+        return F.cross_entropy(query @ keys.t() / self.temperature, labels) * 2 * self.temperature
+
+
+class BYOL(SiameseFramework):
+    """BYOL with any encoder.
+
+    Args:
+        encoder: maps a batch of views to (B, features).
+        features: size of the encoder's output.
+        hidden: width of the hidden layer of both heads.
+        out: size of projections and predictions.
+    """
+
+    def __init__(self, encoder: nn.Module, features: int, hidden: int = 4096, out: int = 256):
+        super().__init__(encoder, BYOLProjectionHead(features, hidden, out), BYOLPredictionHead(out, hidden, out))
+
+    def loss(self, query: torch.Tensor, key: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """Return the mean squared distance of unit vectors, 2 - 2 cos (equation 2)."""
+        if labels is None:
+            cosine = (query * key).sum(dim=1)
+        else:
+            cosine = (labels * (query @ key.t())).sum(dim=1)
+        return (2 - 2 * cosine).mean()
 
 
 class Baseline(nn.Module):

@@ -16,7 +16,7 @@ import torch
 from torch import distributed, nn
 from torch.func import functional_call
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.ssl.distributed import process_count
 from pcrq.ssl.siamese import Baseline, SiameseFramework
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pcrq._lazy import lazy_exports
+from pcrq import lazy_exports
 
 if TYPE_CHECKING:
     from pcrq.stores.shape_store import Shape as Shape

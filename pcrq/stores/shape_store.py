@@ -33,7 +33,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.store_file import StoreFile, StoreFileWriter, check_split
 
 FORMAT = "pcrq-shapes"

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.store_file import StoreFile, StoreFileWriter, check_split
 
 FORMAT = "pcrq-sounds"

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.files import atomic_write
 
 SPLITS = ("train", "val", "test")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pcrq import InputError, RandomizedQuantization
-from pcrq.sampling import uniform
+from pcrq.quantizer import uniform
 from projects.audio.log_mel import LogMelStatistics, normalize_batch
 
 # --- options ---

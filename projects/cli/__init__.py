@@ -15,8 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pcrq import __version__
-from pcrq.errors import InputError
+from pcrq import InputError, __version__
 from projects.cli import embed, export, figure, info, prep, probe, quickstart, report, view
 
 DESCRIPTION = "Self-supervised learning by randomized quantization, above all on 3D shapes."

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.cli.output_file import check_output_file
 from projects.cli.prep_run import print_refused
 

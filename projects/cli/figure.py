@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.cli.output_file import check_output_file
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 
 def check_output_file(path: Path, kinds: Mapping[str, str], option: str = "--save") -> None:

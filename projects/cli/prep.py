@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.cli.prep_run import add_run_options, add_shape_options, run_recipe, shape_pipeline
 
 if TYPE_CHECKING:

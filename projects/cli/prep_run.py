@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 if TYPE_CHECKING:
     from data_prep.pipeline import Pipeline

@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from octree.pretrained import load_pretrained, pretraining_method
-    from pcrq.errors import InputError
+    from pcrq import InputError
     from pcrq.stores import ShapeStore
     from projects.point_cloud.evaluate import probe
     from projects.training.device import choose_device

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.report.tables import TABLES
 
 if TYPE_CHECKING:

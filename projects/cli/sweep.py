@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 SWEEPS = {
     "classify": "projects.point_cloud.sweep:CLASSIFY",

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.cli.output_file import check_output_file
 
 DESCRIPTION = """\

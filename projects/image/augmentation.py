@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from pcrq import RandomizedQuantization
-from pcrq.errors import InputError
+from pcrq import InputError, RandomizedQuantization
 from projects.image.image_source import ImageSource, UnreadableImage
 
 _log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.image.image_source import ImageSource, Split
 
 VERSION = 2

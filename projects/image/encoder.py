@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from pcrq import InputError
 from pcrq.checkpoint import load_checkpoint, weights_digest
-from pcrq.errors import InputError
 from pcrq.evaluation.features import eval_mode
 from projects.image.image_source import IMAGENET_MEAN, IMAGENET_STD
 from projects.training.records import upgraded_pretraining

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from pcrq.errors import InputError
-from pcrq.evaluation.features import eval_mode
+from pcrq import InputError
+from pcrq.evaluation.features import eval_mode, subset
 from pcrq.evaluation.knn import knn_accuracy
-from pcrq.evaluation.subsets import subset
 from projects.image.augmentation import Augmentation, AugmentedImages, evaluation_transform
 from projects.image.encoder import device_of
 from projects.image.image_source import ImageSource

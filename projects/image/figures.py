@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from pcrq import randomized_quantize
-from pcrq.errors import InputError
+from pcrq import InputError, randomized_quantize
 from pcrq.files import atomic_write
 
 PAPER_BINS = (2, 3, 5, 8, 10, 15, 20, 30)

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 Split = Literal["pretrain", "train", "test"]
 """Images for pretraining, possibly without labels; labeled images to train and to test a classifier."""

@@ -21,7 +21,7 @@ from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.ssl import scaled_learning_rate
 from projects.image.augmentation import (
     Augmentation,

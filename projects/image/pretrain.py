@@ -22,8 +22,8 @@ from jsonargparse import ArgumentParser
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from pcrq import InputError
 from pcrq.checkpoint import weights_digest
-from pcrq.errors import InputError
 from pcrq.ssl import BYOL, LARS, Baseline, MoCoV3, cosine_momentum, scaled_learning_rate, warmup_cosine
 from projects.image.augmentation import Augmentation, AugmentedImages, QuantizeAndNormalize, view_transforms
 from projects.image.encoder import KEY, Encoder, describe, feature_size

@@ -21,9 +21,8 @@ from typing import Any, get_args
 import numpy as np
 from PIL import Image
 
-from pcrq.errors import InputError
-from pcrq.evaluation.subsets import subset
-from projects.image.builtin_images import BuiltinImages
+from pcrq import InputError
+from pcrq.evaluation.features import subset
 from projects.image.image_source import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -60,6 +59,8 @@ def open_source(name: str, split: Split, root: str | Path | None = None, *, down
     if name == "builtin":
         if root is not None:
             raise InputError(f"root {root}: built-in images need no folder; leave root out, or name another source")
+        from projects.image.builtin_images import BuiltinImages
+
         return BuiltinImages(split)
     if root is None:
         raise InputError(f"source {name!r}: root is missing; name the folder of its images")

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.training.run import FunctionProgram, find_config, read_config
 from projects.training.sweep import Cell, Encoder, check_file_names, check_sweep_config, check_values, run_encoders
 

@@ -11,7 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.report.tables import Block, Column, Match, Table, column_label
 from projects.training.records import Record, read_records
 

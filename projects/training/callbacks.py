@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 _log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -10,8 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
-from pcrq import __version__
-from pcrq.errors import InputError
+from pcrq import InputError, __version__
 from pcrq.files import write_text
 
 FORMAT = "pcrq-results"

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 if find_spec("lightning") is None:  # pragma: no cover
     raise InputError("trainings need Lightning; install it with: pip install lightning")
@@ -475,7 +475,7 @@ def run_command(name: str, args: Sequence[str] | None, work: Callable[[list[str]
 
 def print_error(name: str, message: str) -> None:
     """One line on standard error; of an error that a data worker raised, the message alone."""
-    message = message.rpartition("pcrq.errors.InputError: ")[2]
+    message = message.rpartition("pcrq.InputError: ")[2]
     print(f"pcrq {name}: error: {' '.join(message.split())}", file=sys.stderr)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pcrq.errors import InputError
+from pcrq import InputError
 
 
 class EpochSampler(Sampler[Any]):

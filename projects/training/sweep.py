@@ -28,7 +28,7 @@ from typing import IO, Any
 
 import yaml
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.files import write_text
 from projects.training.records import read_records
 from projects.training.run import read_config

@@ -16,7 +16,7 @@ from data_prep.builtin_shapes import CATEGORIES, builtin_items, class_names, gen
 from data_prep.pipeline import Pipeline
 from data_prep.run import prepare
 from data_prep.sampling import sample, scan
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.shape_store import ShapeStore
 
 SHAPENET_PART_COUNTS = [4, 2, 2, 4, 4, 3, 3, 2, 4, 2, 6, 2, 3, 3, 3, 3]  # in the order of the synsets

@@ -8,7 +8,7 @@ import pytest
 from scipy.signal import stft
 
 from data_prep.builtin_sounds import CATEGORIES, INSTRUMENTS, Note, builtin_items, generate
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.sound_store import SoundStore
 from projects.cli import main
 

@@ -18,7 +18,7 @@ import pytest
 
 from data_prep import download as resuming_transfer
 from data_prep.download import download
-from pcrq.errors import InputError
+from pcrq import InputError
 
 CONTENT = random.Random(0).randbytes(3 * 2**20 + 17)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

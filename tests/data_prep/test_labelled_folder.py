@@ -8,7 +8,7 @@ import pytest
 import trimesh
 
 from data_prep.labelled_folder import collect_meshes
-from pcrq.errors import InputError
+from pcrq import InputError
 
 BOX = trimesh.creation.box().export(file_type="off").encode()
 

@@ -11,7 +11,7 @@ from packing import pack
 
 from data_prep.builtin_shapes import CATEGORIES, builtin_items, generate, part_names
 from data_prep.layouts import write_modelnet40, write_shapenet_part, write_shapenetcore
-from pcrq.errors import InputError
+from pcrq import InputError
 
 
 def read_obj(file):

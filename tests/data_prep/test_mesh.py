@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from data_prep.mesh import Mesh, clean, face_normals, load_mesh, parse_mesh
-from pcrq.errors import InputError
+from pcrq import InputError
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
 OFF_BODY = "4 2 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n3 0 1 2\n3 0 2 3\n"

@@ -14,7 +14,7 @@ from data_prep.bounding_sphere import bounding_sphere
 from data_prep.mesh import Mesh
 from data_prep.pipeline import Pipeline, cluster_patches, make_shape, simplify
 from data_prep.point_cloud import PointCloud
-from pcrq.errors import InputError
+from pcrq import InputError
 
 
 def test_bounding_sphere_agrees_with_a_numerical_minimum():

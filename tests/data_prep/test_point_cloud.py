@@ -7,7 +7,7 @@ import trimesh
 from data_prep.mesh import Mesh
 from data_prep.pipeline import load_shape_file
 from data_prep.point_cloud import load_point_cloud
-from pcrq.errors import InputError
+from pcrq import InputError
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from killed_preparation import kill_preparation
 
 from data_prep.recipes import SoundRecipe
 from data_prep.run import Item, prepare_store
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.sound_store import SoundStore
 from projects.cli import main
 

@@ -8,7 +8,7 @@ import pytest
 import trimesh
 
 import data_prep
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.shape_store import ShapeStore
 
 

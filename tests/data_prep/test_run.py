@@ -19,7 +19,7 @@ from data_prep.pipeline import Pipeline, make_shape
 from data_prep.point_cloud import PointCloud
 from data_prep.recipes import SoundRecipe
 from data_prep.run import Item, prepare, prepare_store
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.shape_store import ShapeStore
 from projects.cli import main
 

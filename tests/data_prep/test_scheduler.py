@@ -20,7 +20,7 @@ from data_prep.pipeline import Pipeline
 from data_prep.recipes import ShapeRecipe
 from data_prep.run import Item, prepare
 from data_prep.scheduler import connected
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.shape_store import ShapeStore
 from projects.cli import main
 

@@ -14,7 +14,7 @@ from scipy.signal import resample_poly
 
 from data_prep import sound_loading
 from data_prep.sound_loading import load_sound, parse_sound
-from pcrq.errors import InputError
+from pcrq import InputError
 
 
 def sine(frequency: float, rate: int, seconds: float = 1.0) -> np.ndarray:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import pcrq
-from pcrq import InputError, Quantizer, randomized_quantize, step_function
-from pcrq.step_function import select, sweep
+from pcrq import InputError, Quantizer, randomized_quantize
+from pcrq import quantizer as step_function
+from pcrq.quantizer import select, sweep
 
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 

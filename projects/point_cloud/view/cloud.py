@@ -14,8 +14,7 @@ from scipy.spatial import cKDTree
 from data_prep.mesh import MESH_FORMATS, load_mesh
 from data_prep.pipeline import Pipeline, make_shape
 from data_prep.point_cloud import POINT_CLOUD_FORMATS, PointCloud, load_point_cloud
-from pcrq import randomized_quantize_points
-from pcrq.errors import InputError
+from pcrq import InputError, randomized_quantize_points
 from pcrq.stores import Shape, ShapeStore, entry_index, split_store_name
 
 logger = logging.getLogger(__name__)

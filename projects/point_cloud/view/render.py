@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.point_cloud.view.cloud import Cloud
 
 logger = logging.getLogger(__name__)

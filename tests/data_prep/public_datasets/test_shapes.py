@@ -19,8 +19,8 @@ from packing import pack
 from data_prep.builtin_shapes import builtin_items, generate, part_names
 from data_prep.layouts import SYNSETS, model_id, write_modelnet40, write_shapenet_part, write_shapenetcore
 from data_prep.public_datasets import collect_modelnet40, collect_shapenet_part, collect_shapenetcore
-from pcrq.errors import InputError
-from pcrq.evaluation.subsets import label_subset
+from pcrq import InputError
+from pcrq.evaluation.features import label_subset
 from pcrq.stores.shape_store import ShapeStore
 from projects.cli import main
 

@@ -37,7 +37,7 @@ from data_prep.sound_layouts import (
     write_voxceleb1,
     write_voxforge,
 )
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.sound_store import SoundStore
 from projects.cli import main
 from projects.report.tables import TABLES

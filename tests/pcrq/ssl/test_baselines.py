@@ -5,7 +5,7 @@ import torch
 from jsonargparse import ArgumentParser
 from torch import nn
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.ssl import BYOL, DACL, MSF, SSQL, Baseline, IMix, MoCoV3, SiameseFramework
 
 

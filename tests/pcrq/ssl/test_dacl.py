@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.ssl import DACL
 from pcrq.ssl.mixing import mix
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.ssl import BYOL, MoCoV3
 
 

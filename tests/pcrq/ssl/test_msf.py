@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.ssl import BYOL, MSF
 
 

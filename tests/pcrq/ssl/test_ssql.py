@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.ssl import SSQL, MoCoV3, ssql
 from pcrq.ssl.ssql import RoundedNetwork
 from projects.image.augmentation import Augmentation

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.stores.shape_store import ShapeStore
 from pcrq.stores.sound_store import Sound, SoundStore, SoundStoreWriter
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.audio.encoder import AudioNTT2020, load_encoder
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.audio.log_mel import (
     SEGMENT_SAMPLES,
     LogMel,

@@ -15,7 +15,7 @@ from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from pcrq.evaluation import linear_accuracy
 from pcrq.stores.sound_store import SoundStore
 from projects.audio import evaluate as evaluation

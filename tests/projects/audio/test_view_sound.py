@@ -6,7 +6,7 @@ import soundfile
 import torch
 
 from data_prep.builtin_sounds import generate
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.audio.figures import (
     PAUSE,
     band_of,

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.audio.augmentation import (
     VARIANTS,
     AudioViews,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.image.sources import BuiltinImages, open_source
 
 

@@ -10,7 +10,7 @@ import torch
 import torchvision
 from torch import nn
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.image.encoder import KEY, Encoder, describe, load_encoder
 from projects.image.image_source import IMAGENET_MEAN, IMAGENET_STD
 

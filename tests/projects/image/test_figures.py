@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.image.figures import figure_bins, figure_samples, figure_views
 from projects.image.sources import BuiltinImages
 

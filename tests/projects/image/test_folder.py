@@ -9,7 +9,7 @@ import pytest
 import torchvision
 from PIL import Image
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.image import sources as folder
 from projects.image.sources import FolderImages, UnreadableImage
 

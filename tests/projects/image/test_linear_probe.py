@@ -13,7 +13,7 @@ from refusals import assert_refused
 from run_folder import assert_equal_ends, saved
 from torch import nn
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.cli import main as pcrq
 from projects.image.augmentation import Augmentation
 from projects.image.encoder import KEY, Encoder, describe, load_encoder

@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import nn
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.image.encoder import BLOCKS, Encoder, ResNet, feature_size
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from torchvision import datasets
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.image.pretrain import ImageData
 from projects.image.sources import DATA_SETS, UnreadableImage, open_source
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch.utils.data import DataLoader, SequentialSampler
 
-from pcrq.errors import InputError
+from pcrq import InputError
 from projects.image.augmentation import (
     VARIANTS,
     Augmentation,
