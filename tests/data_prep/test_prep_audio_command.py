@@ -92,7 +92,7 @@ def test_a_table_tells_category_split_and_fold(folder, tmp_path, capsys):
     for words in (
         *("4 sounds, 1 seconds", "source      sounds of tones", "seconds     0.25 to 0.27 per sound"),
         *("none 2, test 1, train 1", "categories  2: bark 2", "folds       none 2, 0 1, 3 1", "rate 16000"),
-        "all sounds are as they were written",
+        "all sounds are intact",
     ):
         assert words in printed
 
