@@ -512,14 +512,16 @@ _KINDS = {
     "evaluation": {"schedule", "repeats", "statistics"},
 }
 """Keys by which the kinds of configs are told apart."""
+_WITH_ARTICLE = {"sweep": "a sweep", "training": "a training", "evaluation": "an evaluation"}
 
 
-def find_config(name: str | Path, folder: Path) -> Path:
+def find_config(name: str | Path, folder: Path, kind: str | None = None) -> Path:
     """The file of a config.
 
     Args:
         name: a path, or the name of a config in ``folder`` or below it, such as "tiny" or "variants/rrc_rq".
         folder: the configs of a project.
+        kind: "sweep", "training" or "evaluation": prefer these, and suggest only these.
 
     Raises:
         InputError: there is no such file and no such name.
@@ -528,15 +530,26 @@ def find_config(name: str | Path, folder: Path) -> Path:
     if path.is_file():
         return path
     known = {str(file.relative_to(folder).with_suffix("")): file for file in sorted(folder.rglob("*.yaml"))}
-    by_stem = [key for key in known if Path(key).name == str(name)]
-    if str(name) in known:
-        return known[str(name)]
-    if len(by_stem) == 1:
-        return known[by_stem[0]]
-    if by_stem:
-        raise InputError(f"config {name}: ambiguous; choose {' or '.join(by_stem)}")
-    similar = difflib.get_close_matches(str(name), known, n=3) or [key for key in known if "/" not in key]
-    raise InputError(f"config {name}: no such file or config name; available: {', '.join(similar)}")
+    matches = [str(name)] if str(name) in known else [key for key in known if Path(key).name == str(name)]
+    if len(matches) == 1:
+        return known[matches[0]]
+    if kind is not None:
+        known = {key: file for key, file in known.items() if _kind_of(read_config(file)) == kind}
+        matches = [key for key in matches if key in known]
+        if len(matches) == 1:
+            return known[matches[0]]
+    if matches:
+        raise InputError(f"config {name}: ambiguous; choose {' or '.join(matches)}")
+    depths = {Path(key).name: len(Path(key).parts) for key in known}
+    names = difflib.get_close_matches(path.stem, depths, n=3)
+    names += [stem for stem in sorted(depths) if depths[stem] == min(depths.values()) and stem not in names]
+    wanted = "config name" if kind is None else f"config of {_WITH_ARTICLE[kind]}"
+    raise InputError(f"config {name}: no such file or {wanted}; available: {', '.join(names)}")
+
+
+def _kind_of(values: Mapping[str, Any]) -> str | None:
+    """The kind of a config by its keys; None where they are those of any kind."""
+    return next((kind for kind, keys in _KINDS.items() if keys & set(values)), None)
 
 
 def read_config(path: Path, kind: str | None = None) -> dict[str, Any]:
@@ -559,10 +572,9 @@ def read_config(path: Path, kind: str | None = None) -> dict[str, Any]:
         raise InputError(f"config {path}: not YAML ({error})") from error
     if not isinstance(values, dict):
         raise InputError(f"config {path}: not a mapping of options; see the folders projects/*/configs for examples")
-    found = next((name for name, keys in _KINDS.items() if keys & set(values)), kind)
-    if kind is not None and found != kind:
-        kinds = {name: f"an {name}" if name == "evaluation" else f"a {name}" for name in _KINDS}
-        raise InputError(f"config {path}: a config of {kinds[found]}, not of {kinds[kind]}")
+    found = _kind_of(values)
+    if kind is not None and found not in (kind, None):
+        raise InputError(f"config {path}: a config of {_WITH_ARTICLE[found]}, not of {_WITH_ARTICLE[kind]}")
     return values
 
 
@@ -581,7 +593,7 @@ def resolve_configs(args: Sequence[str], folder: Path, kind: str) -> list[str]:
                 if position == len(args):
                     raise InputError("--config: name a config or its path")
                 value = args[position]
-            path = find_config(value, folder)
+            path = find_config(value, folder, kind)
             read_config(path, kind)
             words.append(f"--config={path}")
         else:

@@ -55,6 +55,34 @@ def test_other_names_are_refused_with_those_available(folder, name, words):
         find_config(name, folder)
 
 
+@pytest.fixture
+def kinds(folder):
+    """Configs of several kinds besides those of trainings."""
+    (folder / "table6.yaml").write_text("protocols: {}\n")
+    (folder / "lin.yaml").write_text("repeats: 1\n")
+    (folder / "longer/rq.yaml").write_text("variants: []\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "available"),
+    [
+        ("tabel", "sweep", "table6"),
+        ("rqq", "training", "rq, tiny"),
+        ("x", "evaluation", "lin"),
+        ("x", None, "lin, table6, tiny"),
+    ],
+)
+def test_names_of_the_wanted_kind_are_suggested_similar_ones_first(kinds, name, kind, available):
+    with pytest.raises(InputError, match=f"config {name}: no such file or .*; available: {available}$"):
+        find_config(name, kinds, kind)
+
+
+def test_of_two_configs_that_of_the_wanted_kind_is_found(kinds):
+    assert find_config("rq", kinds, "sweep") == kinds / "longer/rq.yaml"
+    assert find_config("rq", kinds, "training") == kinds / "variants/rq.yaml"
+
+
 def test_every_config_is_replaced_by_its_path(folder):
     words = resolve_configs(["--config", "tiny", "--seed=3", "-c=rq", "--config=variants/twice"], folder, "training")
     expected = [f"--config={folder / name}.yaml" for name in ("tiny", "variants/rq", "variants/twice")]
