@@ -12,7 +12,7 @@ import trimesh
 
 from octree import MIDNet, MIDNetConfig
 from octree.pretrained import describe
-from projects.cli import HELP, PROGRAMS, build_parser, main, with_underscores
+from projects.cli import HELP, PROGRAMS, build_parser, find_program, main, with_underscores
 from projects.cli.write_help import help_texts
 
 ROOT = Path(__file__).parent.parent
@@ -68,8 +68,8 @@ def commands(start: str) -> list[list[str]]:
 
 
 def program_of(words: list[str]) -> str | None:
-    """The training, evaluation or sweep that a command starts; None for the other commands."""
-    return next((name for name in PROGRAMS if words[: len(name.split())] == name.split()), None)
+    """The training, evaluation or sweep that a command starts, by its name or config; None for the other commands."""
+    return find_program(words)[0]
 
 
 COMMANDS = commands("pcrq ")

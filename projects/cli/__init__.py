@@ -8,6 +8,7 @@ a command runs.
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import logging
 import os
@@ -17,6 +18,7 @@ from typing import Any, NoReturn
 
 from pcrq import InputError, __version__
 from projects.cli import embed, export, figure, info, prep, probe, quickstart, report, view
+from projects.cli.sweep import kind_of_config
 
 DESCRIPTION = "Self-supervised learning by randomized quantization, above all on 3D shapes."
 
@@ -29,9 +31,12 @@ PROGRAMS = {
     "evaluate shapes": ("projects.point_cloud.evaluate", "linear classification of frozen shape features"),
     "evaluate images": ("projects.image.linear_probe", "linear classification of frozen image features"),
     "evaluate sounds": ("projects.audio.evaluate", "linear classification of frozen audio features"),
-    "sweep": ("projects.cli.sweep", "all runs of a table that are not recorded yet"),
+    "sweep classify": ("projects.point_cloud.sweep:CLASSIFY", "all runs of table 6, classification of shapes"),
+    "sweep segment": ("projects.point_cloud.sweep:SEGMENT", "all runs of table 7, segmentation of shapes"),
+    "sweep images": ("projects.image.sweep", "all runs of one of tables 1 to 5 or figure 5"),
+    "sweep sounds": ("projects.audio.sweep", "all runs of table 9"),
 }
-"""The module and the summary of every program; ``main(words)`` of the module runs it."""
+"""The module and the summary of every program. The program is the module's ``PROGRAM`` or the name after a colon."""
 
 HELP = Path(__file__).parent / "help"
 """Help texts of the programs, as files: making them takes seconds of imports."""
@@ -47,6 +52,17 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with status 2."""
         self.exit(2, f"{self.prog}: error: {message}; see '{self.prog} --help'\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Refuse unknown words here, where the command that they belong to is known."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            option = next((word.partition("=")[0] for word in unknown if word.startswith("-")), None)
+            if option is None:
+                self.error(f"unexpected argument {unknown[0]!r}")
+            similar = difflib.get_close_matches(option, self._option_string_actions, n=1)
+            self.error(f"unknown option {option}{f'; did you mean {similar[0]}?' if similar else ''}")
+        return namespace, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
@@ -89,10 +105,10 @@ def main(arguments: list[str] | None = None) -> int:
     words = [with_underscores(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     debug = ["--debug"] if "--debug" in words else []  # accepted before and after the command
     words = [word for word in words if word != "--debug"]
-    name = next((name for name in PROGRAMS if words[: len(name.split())] == name.split()), None)
     try:
+        name, options = find_program(words)
         if name is not None:
-            return _run_program(name, [*words[len(name.split()) :], *debug])
+            return _run_program(name, [*options, *debug])
         groups = [program for program in PROGRAMS if words and program.split()[0] == words[0]]
         if groups:
             _choose_program(words, groups)
@@ -104,7 +120,8 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         if debug:
             raise
-        print(f"pcrq: error: {' '.join(str(error).split())}", file=sys.stderr)
+        command = "pcrq sweep" if words[:1] == ["sweep"] else "pcrq"
+        print(f"{command}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         if debug:
@@ -122,21 +139,54 @@ def with_underscores(word: str) -> str:
     return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else word
 
 
+def find_program(words: list[str]) -> tuple[str | None, list[str]]:
+    """The program that a command line starts.
+
+    Args:
+        words: words after ``pcrq``.
+
+    Returns:
+        Its name in :data:`PROGRAMS` and its options; None and all words for the other commands.
+
+    Raises:
+        InputError: a sweep is named by a config that cannot be used.
+    """
+    for name in PROGRAMS:
+        count = len(name.split())
+        if words[:count] == name.split():
+            return name, words[count:]
+    if words[:1] == ["sweep"] and words[1:] and words[1].startswith("-"):
+        kind = kind_of_config(words[1:], [name.split()[1] for name in PROGRAMS if name.startswith("sweep ")])
+        if kind is not None:
+            return f"sweep {kind}", words[1:]
+    return None, words
+
+
+def load_program(name: str) -> Any:
+    """The program of a name in :data:`PROGRAMS`, which imports it."""
+    module, _, attribute = PROGRAMS[name][0].partition(":")
+    return getattr(importlib.import_module(module), attribute or "PROGRAM")
+
+
 def _run_program(name: str, words: list[str]) -> int:
     text = HELP / f"{name.replace(' ', '_')}.txt"
     if {"--help", "-h"} & set(words) and text.exists():
         print(text.read_text(encoding="utf-8"), end="")
         return 0
-    return importlib.import_module(PROGRAMS[name][0]).main(words)
+    return load_program(name).main(words)
 
 
-def _choose_program(words: list[str], names: list[str]) -> None:
+def _choose_program(words: list[str], names: list[str]) -> NoReturn:
     """Exit with the programs of a group such as "pretrain", where none of them was named."""
-    lines = "\n".join(f"  pcrq {name:<18}{PROGRAMS[name][1]}" for name in names)
-    if words[1:] and words[1] in ("--help", "-h"):
-        print(f"usage: pcrq {words[0]} {{{','.join(name.split()[1] for name in names)}}} [options]\n\n{lines}")
+    group, kinds = words[0], [name.split()[1] for name in names]
+    if {"--help", "-h"} & set(words):
+        width = max(map(len, names))
+        lines = "\n".join(f"  pcrq {name:<{width}}  {PROGRAMS[name][1]}" for name in names)
+        print(f"usage: pcrq {group} {{{','.join(kinds)}}} [options]\n\n{lines}")
+        if group == "sweep":
+            print("\nThe config of a table contains its kind: 'pcrq sweep --config table6' is enough.")
         sys.exit(0)
-    given = f"unknown {words[1]!r}" if words[1:] else "say what"
-    choices = ", ".join(name.split()[1] for name in names)
-    print(f"pcrq {words[0]}: error: {given}; available: {choices}", file=sys.stderr)
+    given = f"unknown {words[1]!r}; " if words[1:] and not words[1].startswith("-") else ""
+    config = ", or name a --config" if group == "sweep" else ""
+    print(f"pcrq {group}: error: {given}choose {', '.join(kinds[:-1])} or {kinds[-1]}{config}", file=sys.stderr)
     sys.exit(2)

@@ -5,19 +5,12 @@ Making these texts imports torch and Lightning, which takes seconds; ``pcrq … 
 
 from __future__ import annotations
 
-import importlib
-
-from projects.cli import HELP, PROGRAMS
-from projects.cli.sweep import SWEEPS
+from projects.cli import HELP, PROGRAMS, load_program
 
 
 def help_texts() -> dict[str, str]:
     """The help of every program, by the name of its file."""
-    places = {name.replace(" ", "_"): (module, "PROGRAM") for name, (module, _) in PROGRAMS.items() if name != "sweep"}
-    places |= {f"sweep_{kind}": tuple(place.split(":")) for kind, place in SWEEPS.items()}
-    return {
-        name: getattr(importlib.import_module(module), attribute).help() for name, (module, attribute) in places.items()
-    }
+    return {name.replace(" ", "_"): load_program(name).help() for name in PROGRAMS}
 
 
 if __name__ == "__main__":

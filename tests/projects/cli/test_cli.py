@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from projects.cli import build_parser, main
+from projects.cli import PROGRAMS, build_parser, main
 
 
 def test_help_loads_nothing_heavy():
@@ -96,3 +96,61 @@ def test_an_unknown_command_is_refused(capsys):
         build_parser().parse_args(["fly"])
     assert stop.value.code == 2
     assert "fly" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_answered_by_its_command(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["embed", "shapes.h5", "--checkpoint", "a.ckpt", "--out", "b.npz", "--neighbors", "c.png"])
+    assert stop.value.code == 2
+    error = "pcrq embed: error: unknown option --neighbors; did you mean --neighbours?; see 'pcrq embed --help'\n"
+    assert capsys.readouterr().err == error
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("pretrain", "pcrq pretrain: error: choose shapes, images or sounds"),
+        ("evaluate words", "pcrq evaluate: error: unknown 'words'; choose shapes, images or sounds"),
+        ("sweep", "pcrq sweep: error: choose classify, segment, images or sounds, or name a --config"),
+        ("sweep --jobs 2", "pcrq sweep: error: choose classify, segment, images or sounds, or name a --config"),
+    ],
+)
+def test_a_group_without_its_program_names_the_choices(words, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(words.split())
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f"{message}\n"
+
+
+@pytest.mark.parametrize("group", ["pretrain", "evaluate", "sweep"])
+def test_the_help_of_a_group_lists_its_programs(group, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([group, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: pcrq {group} {{")
+    for name, (_, summary) in PROGRAMS.items():
+        assert (f"pcrq {name} " in text and summary in text) == name.startswith(group)
+
+
+@pytest.mark.parametrize("words", ["sweep classify --help", "sweep --config table6 --help"])
+def test_the_help_of_a_sweep_is_found_by_kind_or_config(words, capsys):
+    assert main(words.split()) == 0
+    assert capsys.readouterr().out.startswith("usage: pcrq sweep classify ")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tabel6", "config tabel6: no such file or config of a sweep; available: table6, "),
+        ("tiny", "config tiny: no such file or config of a sweep; available: "),
+        ("shapenet_rq", "a config of a training, not of a sweep"),
+        ("other.yaml", "config other.yaml: its entry 'sweep' is missing; choose classify, segment, images, sounds"),
+    ],
+)
+def test_a_config_that_is_no_sweep_is_refused(name, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other.yaml").write_text("protocols: {}\n")
+    assert main(["sweep", "--config", name]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("pcrq sweep: error: ") and message in error and error.count("\n") == 1

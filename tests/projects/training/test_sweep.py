@@ -16,7 +16,7 @@ import yaml
 from octree.midnet import MIDNet, MIDNetConfig
 from octree.pretrained import describe
 from pcrq.stores.shape_store import ShapeStoreWriter
-from projects.cli.sweep import main as sweep_by_config
+from projects.cli import main as pcrq
 from projects.point_cloud.classify import Classification
 from projects.point_cloud.sweep import CLASSIFY, SEGMENT
 from projects.training import sweep
@@ -191,7 +191,7 @@ def test_an_interrupted_sweep_goes_on(table, tmp_path, monkeypatch):
     ids=["one", "two at once", "on two devices"],
 )
 def test_sigterm_ends_a_sweep_with_all_its_processes(table, tmp_path, words):
-    command = [sys.executable, "-m", "projects.cli.sweep", "classify", *table, "--ratios=[1.0]", "--seeds=[0]"]
+    command = [sys.executable, "-m", "projects.cli", "sweep", "classify", *table, "--ratios=[1.0]", "--seeds=[0]"]
     command += ["--options=['--model.schedule.iterations=1000000']", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     expected = 2 if "--jobs=2" in words else 1
@@ -324,7 +324,7 @@ def test_the_small_tables_run_by_name_from_any_folder(name, parts_path, tmp_path
     options = [f"--store={parts_path}", f"--out={tmp_path / 'out'}", "--seeds=[0]", "--ratios=[1.0]", "--jobs=1"]
     options += [f"--pretrained={{'MID': '{tmp_path}/last.ckpt'}}"]
     options += ["--options=['--trainer.max_steps=1', '--trainer.accelerator=cpu', '--data.batch_size=2']"]
-    assert sweep_by_config(["--config", name, *options]) == 0
+    assert pcrq(["sweep", "--config", name, *options]) == 0
     assert {row[0] for row in recorded(tmp_path / "out")} == {"scratch", "lin", "ft"}
 
 
