@@ -25,7 +25,7 @@ SRC is one of:
   a sound          wav flac ogg mp3; the log-mel spectrogram of the first 10 seconds
   an entry of a store, by index or id: STORE.h5:0, STORE.h5:-1, STORE.h5:chair-003
 
-Meshes are scanned and point clouds simplified as by 'pcrq prep'. Points are coloured by part if the store has part
+Meshes are scanned and point clouds simplified as by 'pcrq prep'. Points are colored by part if the store has part
 labels, else by normal. A .wav file contains the original and the quantized versions one after another, all inverted
 from their spectrograms.
 
@@ -94,12 +94,15 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _kind(name: str) -> str:
-    """Return the kind of a file by its suffix, or of a store by its content; unknown suffixes count as shapes."""
+    """Return the kind of an existing file by its suffix, or of a store by its content; shape for unknown suffixes."""
     from data_prep.sound_loading import SOUND_FORMATS
     from pcrq.stores import split_store_name, stored_kind
     from projects.image.image_source import SUFFIXES
 
     named = split_store_name(name)
+    path = Path(name if named is None else named[0])
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
     if named is not None:
         return stored_kind(named[0]) or "shape"
     suffix = Path(name).suffix.lower()

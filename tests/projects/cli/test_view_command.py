@@ -213,7 +213,8 @@ def test_an_image_is_shown_where_there_is_a_screen(photo, monkeypatch):
     ("words", "message"),
     [
         (["cut.jpg", "--save", "x.png"], r"cut\.jpg: damaged \(image file is truncated"),
-        (["gone.jpg", "--save", "x.png"], r"gone\.jpg: No such file"),
+        (["gone.jpg", "--save", "x.png"], r"gone\.jpg: no such file"),
+        (["gone.jpg"], r"gone\.jpg: no such file"),
         (["photo.jpg", "--save", "x.html"], r"--save x\.html: must be a \.png file \(picture\)$"),
         (["photo.jpg", "--save", "x.png", "--title", "T"], r"--title: only for shapes"),
         (["photo.jpg", "--save", "x.png", "--points", "9"], r"--points: only for shapes"),
@@ -293,6 +294,7 @@ def test_of_a_long_sound_ten_seconds_are_taken(tone, tmp_path, capsys):
         (["text.wav", "--save", "x.png"], r"text\.wav: not a readable sound file"),
         (["empty.wav", "--save", "x.png"], r"empty\.wav: the file is empty"),
         (["gone.wav", "--save", "x.png"], r"gone\.wav: no such file"),
+        (["gone.wav"], r"gone\.wav: no such file"),
         (["click.wav", "--save", "x.png"], r"click\.wav: 100 samples .* needs at least 513"),
         (["tone.wav", "--save", "x.html"], r"--save x\.html: must be a \.png file .* or a \.wav file"),
         (["tone.wav", "--save", "x"], r"--save x: must be a \.png file .* or a \.wav file"),
