@@ -133,7 +133,7 @@ def _with_labels(shape: Shape, parts: Sequence[str] | None) -> Shape:
     if parts is None:
         return replace(shape, labels=None)
     if shape.labels is None:
-        raise InputError(f"{shape.id}: its parts are not labelled, unlike those of this dataset")
+        raise InputError(f"{shape.id}: its parts are not labeled, unlike those of this dataset")
     if shape.labels.min() < 0 or shape.labels.max() >= len(parts):
         raise InputError(f"{shape.id}: labels {shape.labels.min()} to {shape.labels.max()}, but {len(parts)} parts")
     return shape

@@ -1,4 +1,4 @@
-"""Read ShapeNet Part, the version with normals, as its authors publish it: labelled points as text, and three lists.
+"""Read ShapeNet Part, the version with normals, as its authors publish it: labeled points as text, and three lists.
 
 Source: Yi et al., "A Scalable Active Framework for Region Annotation in 3D Shape Collections", SIGGRAPH Asia 2016.
 """
@@ -79,7 +79,7 @@ log = logging.getLogger(__name__)
 
 
 def collect_shapenet_part(source: str | Path) -> PublicDataset:
-    """Find the labelled point clouds of ShapeNet Part; what is missing or in no list is logged.
+    """Find the labeled point clouds of ShapeNet Part; what is missing or in no list is logged.
 
     Args:
         source: the .zip file or the extracted folder; point clouds may be missing, the three lists may not.
@@ -131,7 +131,7 @@ def parse_labelled_points(data: bytes, name: str, category: str) -> PointCloud:
     """Read the text of one point cloud: a row ``x y z nx ny nz label`` for every point; blank lines are ignored.
 
     Some rows of the published files have a normal of length zero. Such a point gets the normal of the nearest point
-    that has one, so that every labelled point is kept.
+    that has one, so that every labeled point is kept.
 
     Args:
         data: content of the file.

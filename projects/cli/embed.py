@@ -1,4 +1,4 @@
-"""``pcrq embed``: features of shapes, sounds or images from a pretrained network, and plots of nearest neighbours."""
+"""``pcrq embed``: features of shapes, sounds or images from a pretrained network, and plots of nearest neighbors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ numpy.load("features.npz")["features"].
 
 examples:
   pcrq embed furniture.zip --checkpoint runs/tiny/checkpoints/last.ckpt --out features.npz
-  pcrq embed shapes.h5 --checkpoint tiny_midnet --out features.npz --neighbours neighbours.png
+  pcrq embed shapes.h5 --checkpoint tiny_midnet --out features.npz --neighbours neighbors.png
   pcrq embed photos --checkpoint runs/tiny_image/checkpoints/last.ckpt --out features.npz
   pcrq embed photos --checkpoint convnext.pth --encoder torchvision.models.convnext_tiny --out features.npz
   pcrq embed recordings --checkpoint runs/tiny_audio/checkpoints/last.ckpt --out features.npz
@@ -84,15 +84,15 @@ def register(commands) -> None:
         help="arguments of that function, such as '{model_name: convnext_tiny}' (default: none)",
     )
 
-    add = parser.add_argument_group("nearest neighbours (shapes only)").add_argument
+    add = parser.add_argument_group("nearest neighbors (shapes only)").add_argument
     add(
         "--neighbours",
         type=Path,
         metavar="PICTURE.png",
-        help="picture of some shapes with their nearest neighbours by cosine similarity; green: same category",
+        help="picture of some shapes with their nearest neighbors by cosine similarity; green: same category",
     )
     add("--queries", type=int, default=8, metavar="N", help="rows of the picture (default: 8)")
-    add("--nearest", type=int, default=5, metavar="K", help="neighbours in each row (default: 5)")
+    add("--nearest", type=int, default=5, metavar="K", help="neighbors in each row (default: 5)")
 
     add = parser.add_argument_group("computation").add_argument
     add(
@@ -186,16 +186,16 @@ def _plot_neighbours(args: argparse.Namespace, features: np.ndarray, store: Shap
     from projects.point_cloud.neighbours import category_agreement, nearest_shapes, save_neighbours, spread_queries
 
     if len(store) < 2:
-        print(f"{args.neighbours}: not drawn, as a single shape has no neighbours")
+        print(f"{args.neighbours}: not drawn, as a single shape has no neighbors")
         return
     queries = spread_queries(store.category, args.queries)
     found, cosines = nearest_shapes(features, queries, args.nearest)
-    save_neighbours(args.neighbours, store, queries, found, cosines, title="Shapes and their nearest neighbours")
+    save_neighbours(args.neighbours, store, queries, found, cosines, title="Shapes and their nearest neighbors")
     print(f"{args.neighbours}: {len(queries)} shapes, the nearest {found.shape[1]} of each")
     agreement = category_agreement(features, store.category, args.nearest)
     if agreement is not None:
         share, chance = (100 * value for value in agreement)
-        print(f"{share:.1f} % of all nearest neighbours have the category of their shape; {chance:.1f} % by chance")
+        print(f"{share:.1f} % of all nearest neighbors have the category of their shape; {chance:.1f} % by chance")
 
 
 # Sounds

@@ -19,7 +19,7 @@ Plot the linear-probe accuracy over the number of bins, for encoders pretrained 
 and values: mean and sample standard deviation over seeds, a line per framework, dashed without quantization. Print the
 numbers, too. Runs on different data are separate panels.
 """
-FIGURE_6 = "Draw images beside three samples of colour jitter and three of randomized quantization."
+FIGURE_6 = "Draw images beside three samples of color jitter and three of randomized quantization."
 BUILTIN = (0, 17, 9, 29)  # two outlines, two textures
 BUILTIN_SIZE = 224
 MAX_IMAGES = 50
@@ -36,7 +36,7 @@ def register(commands) -> None:
     for number, title, description, example, run in (
         ("4", "images over the number of bins", FIGURE_4, "4 photo.jpg --save bins.png", run_bins),
         ("5", "accuracy over the number of bins", FIGURE_5, "5 runs --save accuracy.png", run_curve),
-        ("6", "colour jitter and quantization", FIGURE_6, "6 photo.jpg --bins 8 --save samples.png", run_views),
+        ("6", "color jitter and quantization", FIGURE_6, "6 photo.jpg --bins 8 --save samples.png", run_views),
     ):
         epilog = f"example:\n  pcrq figure {example}\n"
         figure = figures.add_parser(number, help=title, description=description, epilog=epilog, formatter_class=raw)

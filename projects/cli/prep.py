@@ -188,7 +188,7 @@ def _run_dataset(args: argparse.Namespace, dataset: PublicDataset) -> None:
     from data_prep.recipes import ShapeRecipe
 
     pipeline = shape_pipeline(args)
-    if dataset.parts is not None:  # the evaluation counts every labelled point
+    if dataset.parts is not None:  # the evaluation counts every labeled point
         pipeline = replace(pipeline, grid=None)
     source = f"{dataset.name}, {args.source.resolve().name}"
     run_recipe(args, dataset.items, ShapeRecipe(pipeline, dataset.parts), classes=dataset.classes, source=source)
@@ -447,7 +447,7 @@ Zip archives are read in place. The first one (32 GB) is published in pieces: ca
         "voxforge",
         "VoxForge: speech in six languages",
         """\
-Prepare VoxForge: speech in German, English, Spanish, French, Italian and Russian, labelled by language (VF in the
+Prepare VoxForge: speech in German, English, Spanish, French, Italian and Russian, labeled by language (VF in the
 paper's table 9, there with 176,438 clips).
 
 SRC is a folder with a folder for every language, de en es fr it ru, and in these the archives (GPL) of

@@ -271,7 +271,7 @@ def test_neighbours_are_drawn_and_counted(store_path, network, tmp_path, capsys)
     assert run(store_path, network, tmp_path / "f.npz", *options) == 0
     printed = capsys.readouterr().out
     assert "2 shapes, the nearest 1 of each" in printed
-    assert "100.0 % of all nearest neighbours" in printed and "45.5 % by chance" in printed  # 2·6·5 of 12·11 pairs
+    assert "100.0 % of all nearest neighbors" in printed and "45.5 % by chance" in printed  # 2·6·5 of 12·11 pairs
     pixels = imread(tmp_path / "n.png")
     assert pixels.shape[0] > 400 and pixels[..., :3].std() > 0.05
 
