@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +18,12 @@ from projects.cli.prep_run import add_run_options, add_shape_options, run_recipe
 
 if TYPE_CHECKING:
     from data_prep.download import PublishedArchive
+    from data_prep.pipeline import Pipeline
     from data_prep.public_datasets import PublicDataset
 
 LABELS = ("--labels", {"type": Path, "metavar": "CSV", "help": "categories: CSV file with columns file,label"})
 DOWNLOAD = ("--download", {"action": "store_true", "help": "download what is missing to SRC"})
+SEED = ("--seed", {"type": int, "default": 0, "metavar": "N", "help": "random seed (default: 0)"})
 LAYOUTS = ("shapenetcore-v1", "shapenetcore-v2", "modelnet40", "shapenet-part")
 
 
@@ -37,7 +39,7 @@ class Source:
         run: prepares the source.
         src: help of the argument SRC; "" for built-in data.
         options: options besides those of every preparation: flag and arguments of ``add_argument``.
-        shapes: whether the source has the options of shapes.
+        shapes: whether the source has the options of surfaces: ``--method``, ``--points`` and ``--seed``.
     """
 
     name: str
@@ -158,23 +160,23 @@ def _shapenet(args: argparse.Namespace) -> None:
         raise InputError(f"--download: {WHERE_TO_GET_IT}")
     if not args.source.exists():
         raise InputError(f"{args.source}: no such file or folder; {WHERE_TO_GET_IT}")
-    _run_dataset(args, collect_shapenetcore(args.source, splits=args.splits))
+    _run_dataset(args, collect_shapenetcore(args.source, splits=args.splits), shape_pipeline(args))
 
 
 def _modelnet40(args: argparse.Namespace) -> None:
     from data_prep.public_datasets.modelnet40 import ARCHIVE, collect_modelnet40
 
     _obtain(args, ARCHIVE)
-    _run_dataset(args, collect_modelnet40(args.source))
+    _run_dataset(args, collect_modelnet40(args.source), shape_pipeline(args))
 
 
 def _shapenet_part(args: argparse.Namespace) -> None:
+    from data_prep.pipeline import Pipeline
     from data_prep.public_datasets.shapenet_part import ARCHIVE, collect_shapenet_part
 
-    if args.method != "scan" or args.points is not None:
-        raise InputError("--method, --points: clouds of ShapeNet Part are kept as they are; leave these options out")
     _obtain(args, ARCHIVE)
-    _run_dataset(args, collect_shapenet_part(args.source))
+    pipeline = Pipeline(seed=args.seed, grid=None)  # the evaluation counts every labeled point
+    _run_dataset(args, collect_shapenet_part(args.source), pipeline)
 
 
 def _obtain(args: argparse.Namespace, archive: PublishedArchive) -> None:
@@ -184,12 +186,9 @@ def _obtain(args: argparse.Namespace, archive: PublishedArchive) -> None:
         raise InputError(f"{args.source}: no such file or folder; add --download to get {archive.name} as a .zip there")
 
 
-def _run_dataset(args: argparse.Namespace, dataset: PublicDataset) -> None:
+def _run_dataset(args: argparse.Namespace, dataset: PublicDataset, pipeline: Pipeline) -> None:
     from data_prep.recipes import ShapeRecipe
 
-    pipeline = shape_pipeline(args)
-    if dataset.parts is not None:  # the evaluation counts every labeled point
-        pipeline = replace(pipeline, grid=None)
     source = f"{dataset.name}, {args.source.resolve().name}"
     run_recipe(args, dataset.items, ShapeRecipe(pipeline, dataset.parts), classes=dataset.classes, source=source)
 
@@ -364,8 +363,7 @@ archive (0.7 GB) from its authors' server; by using it you accept those terms.
         ("shapenet_part.zip --download --out shapenet_part.h5",),
         _shapenet_part,
         "zip archive or unpacked folder",
-        (DOWNLOAD,),
-        shapes=True,
+        (DOWNLOAD, SEED),
     ),
     Source(
         "audio",
@@ -396,7 +394,7 @@ The same options always give the same sounds. One in five is a test sound.
         _sounds,
         options=(
             ("--count", {"type": int, "default": 100, "metavar": "N", "help": "sounds per category (default: 100)"}),
-            ("--seed", {"type": int, "default": 0, "metavar": "N", "help": "random seed (default: 0)"}),
+            SEED,
         ),
     ),
     Source(

@@ -240,7 +240,7 @@ def test_labelled_point_clouds_keep_their_parts(prepare_quickly, tmp_path, items
     clouds = [Item("good", partial(labelled_cloud, 1)), Item("bad", partial(labelled_cloud, 2)), items[0]]
     summary = prepare_quickly(clouds, parts=["leg", "seat"], pipeline=Pipeline(grid=None, patches=0))
     assert [refusal.id for refusal in summary.refused] == ["bad", "00.off"]
-    assert "labels 0 to 2, but 2 parts" in summary.refused[0].reason and "not labelled" in summary.refused[1].reason
+    assert "labels 0 to 2, but 2 parts" in summary.refused[0].reason and "not labeled" in summary.refused[1].reason
     store = ShapeStore(tmp_path / "store.h5")
     assert store.parts == ["leg", "seat"] and store[0].labels.tolist() == [0, 1] * 25
 

@@ -562,8 +562,15 @@ def test_shapenetcore_is_not_downloaded_but_told_where_to_get(tmp_path, capsys):
 
 
 def test_options_of_scanning_do_not_fit_point_clouds(published, tmp_path, capsys):
-    assert prep("shapenet-part", published / "part", tmp_path / "p.h5", "--method", "sample") == 2
-    assert "--method" in capsys.readouterr().err
+    for options in (["--method", "sample"], ["--points", "9"]):
+        with pytest.raises(SystemExit) as stop:
+            prep("shapenet-part", published / "part", tmp_path / "p.h5", *options)
+        error = capsys.readouterr().err
+        assert stop.value.code == 2 and f"pcrq prep shapenet-part: error: unknown option {options[0]}" in error
+    with pytest.raises(SystemExit):
+        main(["prep", "shapenet-part", "--help"])
+    text = capsys.readouterr().out
+    assert "--seed" in text and "--method" not in text and "--points" not in text
 
 
 @pytest.mark.parametrize("command", ["shapenet", "modelnet40", "shapenet-part"])
