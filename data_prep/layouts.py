@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,9 +27,7 @@ MODELNET40_CLASSES = (
 )
 """The classes of ModelNet40 that are among the built-in categories."""
 _NOTE = "README.txt"
-_OURS = re.compile("Built-in (shapes|sounds) of pcrq")
-
-
+_OURS = "Built-in shapes of pcrq"
 _RESOLUTION = 96  # rays along each side of a scanner view: about 20,000 hits, of which some are sampled
 _MODEL = {1: "model.obj", 2: "models/model_normalized.obj"}
 
@@ -66,7 +63,7 @@ def write_shapenetcore(
             raise InputError(
                 f"{item.id}: ShapeNetCore has no category {item.category!r}; available: {', '.join(SYNSETS)}"
             )
-    with layout_folder(folder, f"ShapeNetCore v{version}", force=force) as root:
+    with _layout_folder(folder, f"ShapeNetCore v{version}", force=force) as root:
         for item in progress(items):
             file = root / SYNSETS[item.category] / model_id(item) / _MODEL[version]
             file.parent.mkdir(parents=True)
@@ -122,7 +119,7 @@ def write_modelnet40(
             raise InputError(f"{item.id}: split {item.split!r}; ModelNet40 needs a category and 'train' or 'test'")
     ordered = sorted(items, key=lambda item: item.split == "test")
     number: Counter[str] = Counter()
-    with layout_folder(folder, "ModelNet40", force=force) as root:
+    with _layout_folder(folder, "ModelNet40", force=force) as root:
         for item in progress(ordered):
             number[item.category] += 1
             count = number[item.category]
@@ -173,7 +170,7 @@ def write_shapenet_part(
             raise InputError(f"{item.id}: ShapeNet Part has no category {item.category!r}; available: {known}")
         if item.split not in ("train", "val", "test"):
             raise InputError(f"{item.id}: split {item.split!r}; ShapeNet Part needs 'train', 'val' or 'test'")
-    with layout_folder(folder, "ShapeNet Part", force=force) as root:
+    with _layout_folder(folder, "ShapeNet Part", force=force) as root:
         for item in progress(items):
             file = root / SYNSETS[item.category] / f"{model_id(item)}.txt"
             file.parent.mkdir(exist_ok=True)
@@ -225,14 +222,13 @@ def _write_lists(root: Path, items: Sequence[Item]) -> None:
 
 
 @contextmanager
-def layout_folder(folder: str | Path, layout: str, *, force: bool = False, kind: str = "shapes") -> Iterator[Path]:
+def _layout_folder(folder: str | Path, layout: str, *, force: bool = False) -> Iterator[Path]:
     """Write a folder atomically: a temporary one becomes ``folder`` when the block ends without an exception.
 
     Args:
         folder: the folder to create; its parent must exist.
         layout: name of the layout, for README.txt in the folder.
         force: replace a folder written by an earlier call; other folders are never removed.
-        kind: "shapes" or "sounds", for README.txt.
 
     Yields:
         The folder to write into.
@@ -243,7 +239,7 @@ def layout_folder(folder: str | Path, layout: str, *, force: bool = False, kind:
     folder = Path(folder).absolute()
     _check(folder, force)
     with atomic_folder(folder) as temporary:
-        note = f"Built-in {kind} of pcrq in the layout of {layout}. They are computed, not those of that data set.\n"
+        note = f"{_OURS} in the layout of {layout}. They are computed, not those of that data set.\n"
         (temporary / _NOTE).write_text(note, encoding="utf-8")
         yield temporary
 
@@ -260,5 +256,5 @@ def _check(folder: Path, force: bool) -> None:
     if not force:
         raise InputError(f"{folder}: the folder is not empty; choose another one or use --force")
     note = folder / _NOTE
-    if not (note.is_file() and _OURS.match(note.read_text(encoding="utf-8", errors="replace"))):
+    if not (note.is_file() and note.read_text(encoding="utf-8", errors="replace").startswith(_OURS)):
         raise InputError(f"{folder}: not written by this command, so --force does not remove it; choose another folder")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 
@@ -146,9 +146,3 @@ def slats(start, stop, count: int, size: tuple[float, float, float]) -> Iterator
     for share in np.linspace(0, 1, count) if count > 1 else (0.5,):
         position = (1 - share) * np.asarray(start) + share * np.asarray(stop)
         yield box(*size).at(*position)
-
-
-def polyline(points, radius: float, sides: int = 4) -> Iterator[Solid]:
-    """Separate straight bars along ``points`` (K, 3), for frames with sharp corners."""
-    for start, stop in pairwise(points):
-        yield rod(start, stop, radius, sides=sides)

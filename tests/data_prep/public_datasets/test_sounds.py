@@ -1,6 +1,6 @@
 """The sound tasks of the paper's table 9, from their data sets as they are published to a store.
 
-The layouts are written by ``data_prep.sound_layouts``, and read back here by other means.
+The layouts are written by tests/support/sound_layouts.py, and read back here by other means.
 """
 
 import csv
@@ -19,6 +19,13 @@ import numpy as np
 import pytest
 import soundfile
 from packing import pack, pack_tar
+from sound_layouts import (
+    write_nsynth,
+    write_speech_commands,
+    write_urbansound8k,
+    write_voxceleb1,
+    write_voxforge,
+)
 
 from data_prep.archives import plain_tar
 from data_prep.public_datasets import (
@@ -30,13 +37,6 @@ from data_prep.public_datasets import (
 )
 from data_prep.public_datasets.speech_commands import PUBLISHED, segment_starts
 from data_prep.public_datasets.voxforge import split_of
-from data_prep.sound_layouts import (
-    write_nsynth,
-    write_speech_commands,
-    write_urbansound8k,
-    write_voxceleb1,
-    write_voxforge,
-)
 from pcrq import InputError
 from pcrq.stores.sound_store import SoundStore
 from projects.cli import main
