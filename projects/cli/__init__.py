@@ -33,6 +33,16 @@ PROGRAMS = {
 }
 """The module and the summary of every program; ``main(words)`` of the module runs it."""
 
+EXTRAS = {
+    "lightly": "image",
+    "librosa": "audio",
+    "soundfile": "audio",
+    "soxr": "audio",
+    "distributed": "dask",
+    "ray": "ray",
+}
+"""The extra of the distribution that installs an optional library."""
+
 HELP = Path(__file__).parent / "help"
 """Help texts of the programs, as files: making them takes seconds of imports."""
 
@@ -105,6 +115,13 @@ def main(arguments: list[str] | None = None) -> int:
         if debug:
             raise
         print(f"pcrq: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if debug or library not in EXTRAS:
+            raise
+        install = f"pip install 'pcrq[{EXTRAS[library]}]'"
+        print(f"pcrq: error: this command needs {library}; install it: {install}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         if debug:

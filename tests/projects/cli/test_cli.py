@@ -96,3 +96,11 @@ def test_an_unknown_command_is_refused(capsys):
         build_parser().parse_args(["fly"])
     assert stop.value.code == 2
     assert "fly" in capsys.readouterr().err
+
+
+def test_a_missing_library_is_named_with_what_installs_it(monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.startswith(("lightly", "pcrq.ssl.siamese", "projects.image"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "lightly", None)
+    assert main(["pretrain", "images", "--config", "tiny"]) == 2
+    assert "needs lightly; install it: pip install 'pcrq[image]'" in capsys.readouterr().err
