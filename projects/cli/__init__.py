@@ -1,6 +1,6 @@
 """The command line: ``pcrq COMMAND``.
 
-A training or evaluation is a program of its own (``projects.point_cloud.pretrain``, …) and reads its options by
+A training or evaluation is a separate program (``projects.point_cloud.pretrain``, …) and reads its options by
 itself; every other command is a module of this package with ``register`` and ``run``. Nothing heavy is imported before
 a command runs.
 """
