@@ -15,7 +15,7 @@ help:
 	@echo "make coverage     all tests, with the lines that they miss"
 	@echo "make help-texts   write the help texts of the trainers anew, after a change of their options"
 	@echo "make benchmarks   measure against the alternatives, on this machine"
-	@echo "make figures      draw the README's pictures anew"
+	@echo "make figures      draw the pictures of quantized shapes and images anew"
 	@echo "make install      only set up $(VENV)"
 	@echo "make clean        remove $(VENV) and the quick start"
 

@@ -55,8 +55,9 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["pcrq*", "octree*", "data_prep*", "projects*"]),
     package_data={
-        "": ["py.typed"],
-        "projects": ["**/*.yaml", "**/*.html", "**/*.js", "**/*.txt"],
+        "pcrq": ["py.typed"],
+        "octree": ["py.typed"],
+        "projects": ["**/*.yaml", "**/*.html", "**/*.txt"],
     },
     install_requires=[
         "torch>=2.8",

@@ -53,7 +53,7 @@ def view(batch: PointBatch, bins: int, seed: int) -> PointBatch:
 
 
 class Trainer:
-    """A network of its own with its optimiser and memory banks."""
+    """A network with its optimizer and memory banks."""
 
     def __init__(self, config: MIDNetConfig, batches: list[PointBatch], bins: int):
         device = batches[0].points.device

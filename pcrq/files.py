@@ -16,7 +16,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Write a file to a hidden temporary path, which replaces ``path`` when the block ends without an exception.
 
     Args:
-        path: the file to write; its folder must exist. After an exception it is as it was before.
+        path: the file to write; its folder must exist. An exception leaves the old one unchanged.
 
     Yields:
         The path to write to, in the same folder: ``.NAME.PID.writing``.
@@ -40,7 +40,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
     Args:
         folder: the folder to write; its parent must exist. A folder of this name is removed, so check before that it
-            may be replaced. After an exception it is as it was before.
+            may be replaced. An exception leaves the old one unchanged.
 
     Yields:
         The empty folder to fill, beside ``folder``: ``.NAME.PID.writing``.

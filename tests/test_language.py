@@ -17,7 +17,6 @@ WORDS = re.compile(
     r"take_over|Distortion|seed_everything|run_dir|ckpt_path)\b",
     re.IGNORECASE,
 )
-# parts of furniture
 ARMRESTS = re.compile(
     r"arm ?rests?|chair/arm|\barms? of (a|the) (chair|sofa|lamp)", re.IGNORECASE
 )  # parts of furniture

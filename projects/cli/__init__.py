@@ -1,6 +1,6 @@
 """The command line: ``pcrq COMMAND``.
 
-A training or evaluation is a program of its own (``projects.point_cloud.pretrain``, …) and reads its options by
+A training or evaluation is a separate program (``projects.point_cloud.pretrain``, …) and reads its options by
 itself; every other command is a module of this package with ``register`` and ``run``. Nothing heavy is imported before
 a command runs.
 """
@@ -37,6 +37,16 @@ PROGRAMS = {
     "sweep sounds": ("projects.audio.sweep", "all runs of table 9"),
 }
 """The module and the summary of every program. The program is the module's ``PROGRAM`` or the name after a colon."""
+
+EXTRAS = {
+    "lightly": "image",
+    "librosa": "audio",
+    "soundfile": "audio",
+    "soxr": "audio",
+    "distributed": "dask",
+    "ray": "ray",
+}
+"""The extra of the distribution that installs an optional library."""
 
 HELP = Path(__file__).parent / "help"
 """Help texts of the programs, as files: making them takes seconds of imports."""
@@ -122,6 +132,13 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         command = "pcrq sweep" if words[:1] == ["sweep"] else "pcrq"
         print(f"{command}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if debug or library not in EXTRAS:
+            raise
+        install = f"pip install 'pcrq[{EXTRAS[library]}]'"
+        print(f"pcrq: error: this command needs {library}; install it: {install}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         if debug:

@@ -98,7 +98,7 @@ def _sizes(numbers: Sequence[int]) -> str:
 def _config(measured: MeasuredTable) -> list[str]:
     """List the config of all records, of each method, and what varies within a method.
 
-    These are about the first metric; config that only another metric has is listed on a line of its own.
+    These are about the first metric; config that only another metric has is listed on a separate line.
     """
     table = measured.table
     metrics = dict.fromkeys(block.metric for block in table.blocks)

@@ -135,7 +135,7 @@ def known_records(path: Path) -> dict[tuple, Record]:
     return {record.key: record for record in read_records(path)} if path.exists() else {}
 
 
-@cache  # git is asked once
+@cache  # git runs once
 def code_version() -> str:
     """The version of the software, with the commit if it runs from a checkout."""
     root = Path(__file__).parents[2]

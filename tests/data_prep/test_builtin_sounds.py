@@ -12,6 +12,8 @@ from pcrq import InputError
 from pcrq.stores.sound_store import SoundStore
 from projects.cli import main
 
+pytestmark = pytest.mark.medium
+
 
 def play(name: str, frequency: float, seconds: float = 2.0, seed: int = 0) -> np.ndarray:
     time = np.arange(round(seconds * 16_000)) / 16_000

@@ -13,6 +13,8 @@ from data_prep.builtin_shapes import CATEGORIES, builtin_items, generate, part_n
 from data_prep.layouts import write_modelnet40, write_shapenet_part, write_shapenetcore
 from pcrq import InputError
 
+pytestmark = pytest.mark.medium
+
 
 def read_obj(file):
     """Vertices and zero-based faces of an OBJ file without textures."""

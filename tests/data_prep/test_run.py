@@ -23,6 +23,8 @@ from pcrq import InputError
 from pcrq.stores.shape_store import ShapeStore
 from projects.cli import main
 
+pytestmark = pytest.mark.medium
+
 QUICK = Pipeline(resolution=16, patches=5)
 
 

@@ -16,6 +16,8 @@ from data_prep import sound_loading
 from data_prep.sound_loading import load_sound, parse_sound
 from pcrq import InputError
 
+pytestmark = pytest.mark.medium
+
 
 def sine(frequency: float, rate: int, seconds: float = 1.0) -> np.ndarray:
     return 0.5 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)

@@ -11,6 +11,8 @@ from PIL import Image
 
 from projects.image.encoder import load_encoder
 
+pytestmark = pytest.mark.medium
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = ["mocov3_images", "torchvision_transform", "lightly_transform", "timm_transform", "kornia_transform"]
 

@@ -13,6 +13,8 @@ from projects.cli import main as pcrq
 from projects.training.records import read_records
 from projects.training.run import find_config
 
+pytestmark = pytest.mark.medium
+
 CONFIGS = Path(__file__).parents[3] / "projects/audio/configs"
 SMALL = ["--data.batch_size=8", "--model.dimension=16", "--model.hidden=16", "--model.out=8"]
 SMALL += ["--trainer.max_epochs=1", "--knn.every_n_epochs=0"]

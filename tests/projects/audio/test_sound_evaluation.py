@@ -26,6 +26,8 @@ from projects.audio.log_mel import LogMel, LogMelStatistics
 from projects.audio.waveforms import Clips, waveform_statistics
 from projects.training.records import read_records
 
+pytestmark = pytest.mark.medium
+
 STATISTICS = LogMelStatistics(-6.0, 4.0)
 
 

@@ -25,6 +25,8 @@ from projects.audio.pretrain import BYOLA, main
 from projects.audio.waveforms import RandomSegments
 from projects.training.records import read_records
 
+pytestmark = pytest.mark.medium
+
 SMALL = [
     *("--data.workers=0", "--data.batch_size=4", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"),
     *(

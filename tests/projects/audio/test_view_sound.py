@@ -19,6 +19,8 @@ from projects.audio.figures import (
 )
 from projects.audio.log_mel import LogMel
 
+pytestmark = pytest.mark.medium
+
 SECONDS = torch.arange(16_000) / 16_000
 
 

@@ -17,6 +17,8 @@ from projects.cli import main
 from projects.point_cloud import neighbours
 from projects.point_cloud.neighbours import category_agreement, nearest_shapes, spread_queries
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):

@@ -12,6 +12,8 @@ from projects.cli import main
 from projects.image.augmentation import Augmentation, variant
 from projects.training.records import Record, append_records
 
+pytestmark = pytest.mark.medium
+
 OURS = variant("RRC+RQ")
 
 

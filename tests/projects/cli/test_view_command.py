@@ -20,6 +20,8 @@ from pcrq.stores.sound_store import Sound, SoundStoreWriter
 from projects.cli import main
 from projects.point_cloud.view.cloud import load_shape
 
+pytestmark = pytest.mark.medium
+
 CUBE = """\
 OFF
 8 12 0

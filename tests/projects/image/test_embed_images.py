@@ -16,6 +16,8 @@ from projects.image.augmentation import AugmentedImages, evaluation_transform
 from projects.image.encoder import KEY, Encoder, describe
 from projects.image.sources import FolderImages
 
+pytestmark = pytest.mark.medium
+
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
 

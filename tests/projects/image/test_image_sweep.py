@@ -14,6 +14,8 @@ from projects.image.pretrain import main as pretrain_images
 from projects.image.sweep import main
 from projects.training.records import read_records
 
+pytestmark = pytest.mark.medium
+
 ROOT = Path(__file__).parents[3]
 TWO_DEVICES = ["--trainer.devices=2", "--trainer.strategy=ddp"]
 

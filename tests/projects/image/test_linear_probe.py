@@ -23,6 +23,8 @@ from projects.image.linear_probe import LinearProbe, main
 from projects.report.tables import TABLES
 from projects.training.records import Record, read_records
 
+pytestmark = pytest.mark.medium
+
 SMALL = [
     *("--data.workers=0", "--data.size=16", "--data.batch_size=4", "--trainer.accelerator=cpu"),
     *("--trainer.enable_progress_bar=false", "--trainer.log_every_n_steps=1"),

@@ -11,6 +11,8 @@ from torch import nn
 from pcrq import InputError
 from projects.image.encoder import BLOCKS, Encoder, ResNet, feature_size
 
+pytestmark = pytest.mark.medium
+
 
 class Pooled(nn.Module):
     """The smallest encoder: the mean of every channel; no parameters."""

@@ -20,6 +20,8 @@ from projects.point_cloud.classify import Classification, classification_data, m
 from projects.point_cloud.fine_tuning import Schedule
 from projects.training.records import read_records
 
+pytestmark = pytest.mark.medium
+
 NETWORK = "--model.network={depth: 4, full_depth: 1, width: 16, blocks: 1, nempty: true}"
 SMALL = [
     *("--data.workers=0", "--data.batch_size=4", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"),

@@ -19,6 +19,8 @@ from pcrq.stores.shape_store import ShapeStoreWriter
 from projects.point_cloud.pretrain import PROGRAM, main
 from projects.training.run import Run
 
+pytestmark = pytest.mark.medium
+
 SMALL = [
     *("--data.workers=0", "--data.batch_size=3", "--model.network={depth: 4, full_depth: 1, width: 16, blocks: 1}"),
     *("--model.network.nempty=true", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"),

@@ -13,6 +13,8 @@ import torch
 from projects.cli import main
 from projects.training.records import read_records
 
+pytestmark = pytest.mark.medium
+
 COMMAND = ["quickstart", "--count", "5", "--epochs", "1", "--out"]
 
 

@@ -15,6 +15,8 @@ from pcrq.stores.shape_store import ShapeStore, ShapeStoreWriter
 from projects.point_cloud.segment import main, segmentation_data
 from projects.training.records import read_records
 
+pytestmark = pytest.mark.medium
+
 NETWORK = "--model.network={depth: 4, full_depth: 1, width: 16, blocks: 1, nempty: true}"
 SMALL = [
     *("--data.workers=0", "--data.batch_size=4", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"),

@@ -22,6 +22,8 @@ from projects.point_cloud.sweep import CLASSIFY, SEGMENT
 from projects.training import sweep
 from projects.training.records import read_records
 
+pytestmark = pytest.mark.medium
+
 NETWORK = {"depth": 4, "full_depth": 1, "width": 16, "blocks": 1, "nempty": True}
 CONFIGS = Path(__file__).parents[3] / "projects/point_cloud/configs"
 classify, segment = CLASSIFY.main, SEGMENT.main
