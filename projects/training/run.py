@@ -112,6 +112,7 @@ class Program:
             group = parser.add_argument_group("Lightning's trainer (all its options: --help_all)")
             for name, text in TRAINER_OPTIONS.items():
                 group.add_argument(f"--trainer.{name}", help=text)
+        _accept_bare_flags(parser)
         return parser
 
     def help(self) -> str:
@@ -171,6 +172,7 @@ class FunctionProgram:
         parser.add_function_arguments(self.function, as_group=False)
         if self.kind == "sweep":  # by which 'pcrq sweep --config NAME' finds this program
             parser.add_argument("--sweep", type=str, help=SUPPRESS)
+        _accept_bare_flags(parser)
         return parser
 
     def help(self) -> str:
@@ -429,6 +431,13 @@ def make_parser(name: str, description: str) -> ArgumentParser:
     parser.error = lambda message, ex=None: _fail(name, message)
     parser.add_argument("--config", "-c", action="config", help="config by name or path; later ones override")
     return parser
+
+
+def _accept_bare_flags(parser: ArgumentParser) -> None:
+    """Let ``--option`` mean ``--option true`` for every option that is a bool."""
+    for action in parser._actions:
+        if getattr(action, "_typehint", None) is bool:
+            action.nargs, action.const = "?", True
 
 
 def _fail(name: str, message: str) -> NoReturn:

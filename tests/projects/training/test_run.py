@@ -101,6 +101,16 @@ def test_a_config_of_another_kind_is_refused(tmp_path):
         read_config(path, "training")
 
 
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [([], False), (["--trainer.barebones"], True), (["--trainer.barebones", "--seed=1"], True)]
+    + [(["--trainer.barebones", "false"], False), (["--trainer.barebones=true"], True)],
+)
+def test_a_flag_may_be_without_a_value(words, value):
+    _, parsed = options("--data.store=shapes.h5", *words)
+    assert parsed.trainer.barebones is value
+
+
 def test_options_cannot_be_abbreviated(store_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main([f"--data.store={store_path}", "--trainer.max_step=3"])
