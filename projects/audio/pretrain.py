@@ -186,7 +186,8 @@ class BYOLA(pl.LightningModule):
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Loss of two views of every segment of a batch (B, 15200) of float32 waveforms."""
         generator = step_generator(self, self.seed)
-        torch.manual_seed(generator.initial_seed() + 1)  # dropout also resumes exactly
+        # Dropout also resumes exactly; another stream of random numbers than that of the augmentation.
+        torch.manual_seed(generator.initial_seed() + 1)
         first, second = self.views(self.log_mel(batch), generator)
         loss = self.framework(first, second)
         self.log("loss", loss, prog_bar=True, batch_size=len(batch))
@@ -257,8 +258,7 @@ def add_options(parser: ArgumentParser) -> None:
 def pretrain(run: Run) -> None:
     """Pretrain by the options of a run, and record the kNN accuracy of the last epoch."""
     knn: KNN = run.init.knn
-    if (run.init.trainer.max_epochs or 0) < 1:
-        raise InputError(f"trainer.max_epochs {run.init.trainer.max_epochs}: set the number of epochs, at least 1")
+    run.require_epochs()
     data = SoundData(**run.init.data, seed=run.seed)
     model = BYOLA(data, **run.init.model, seed=run.seed)
     gallery, queries = (labeled(data.store, split) for split in ("train", "test"))
