@@ -38,7 +38,6 @@ from projects.training.records import (
     append_records,
     check_resume_config,
     code_version,
-    known_records,
     upgraded_pretraining,
 )
 from projects.training.run import Program, Run
@@ -284,8 +283,7 @@ def pretrain(run: Run) -> None:
             value = accuracy.measure() if accuracy.last is None else accuracy.last
             metrics = {"kNN accuracy": value}
             records = [_record(run, model, value, len(gallery), len(queries))]
-        known = known_records(results)
-        append_records(results, [record for record in records if record.key not in known])
+        append_records(results, records)
     run.finish(metrics, _next_command(run, data.store, can_measure), results)
 
 
