@@ -24,8 +24,9 @@ from torch.utils.data import DataLoader
 
 from pcrq.ssl import BYOL, LARS, MoCoV3, SiameseFramework
 from projects.image.augmentation import Augmentation, AugmentedImages, QuantizeAndNormalize, variant, view_transforms
+from projects.image.builtin_images import BuiltinImages
 from projects.image.encoder import Encoder, feature_size
-from projects.image.sources import BuiltinImages, FolderImages, ImageSource
+from projects.image.sources import FolderImages, ImageSource
 from projects.training.sampling import EpochSampler
 
 FRAMEWORKS = {"mocov3": MoCoV3, "byol": BYOL}

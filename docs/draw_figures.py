@@ -7,8 +7,8 @@ from PIL import Image
 
 from data_prep.builtin_shapes import generate
 from data_prep.pipeline import make_shape
+from projects.image.builtin_images import BuiltinImages
 from projects.image.figures import figure_views
-from projects.image.sources import BuiltinImages
 from projects.point_cloud.view.figure import figure_quantized
 
 IMAGES = Path(__file__).parent / "images"

@@ -115,7 +115,7 @@ def _images(paths: list[Path]) -> list[Image.Image]:
         from projects.image.image_source import read_image
 
         return [read_image(path, str(path)) for path in paths]
-    from projects.image.sources import BuiltinImages
+    from projects.image.builtin_images import BuiltinImages
 
     source = BuiltinImages(size=BUILTIN_SIZE)
     return [source[index][0] for index in BUILTIN]

@@ -5,7 +5,8 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from pcrq import InputError
-from projects.image.sources import BuiltinImages, open_source
+from projects.image.builtin_images import BuiltinImages
+from projects.image.sources import open_source
 
 
 def arrays(source, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from pcrq import InputError
+from projects.image.builtin_images import BuiltinImages
 from projects.image.figures import figure_bins, figure_samples, figure_views
-from projects.image.sources import BuiltinImages
 
 
 @pytest.fixture(scope="module")

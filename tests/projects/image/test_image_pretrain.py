@@ -22,10 +22,10 @@ from torch import nn
 
 from pcrq import Quantizer
 from projects.cli import main as pcrq
+from projects.image.builtin_images import BuiltinImages
 from projects.image.encoder import load_encoder
 from projects.image.image_source import IMAGENET_MEAN, IMAGENET_STD
 from projects.image.pretrain import SiamesePretraining, main
-from projects.image.sources import BuiltinImages
 from projects.training.records import read_records
 
 SMALL = [

@@ -21,7 +21,8 @@ from projects.image.augmentation import (
     variant,
     view_transforms,
 )
-from projects.image.sources import BuiltinImages, FolderImages, ImageSource, UnreadableImage
+from projects.image.builtin_images import BuiltinImages
+from projects.image.sources import FolderImages, ImageSource, UnreadableImage
 
 SIZE = 32
 PLAIN = QuantizeAndNormalize(VARIANTS["RRC"], (0, 0, 0), (1, 1, 1))
