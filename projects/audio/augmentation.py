@@ -31,7 +31,7 @@ class Augmentation:
     Args:
         mixup: largest share of an earlier sound that is mixed in, in [0, 1]; 0.4 in BYOL-A, 0 for no mixup.
         crop: random resize crop.
-        bins: bins of randomized quantization; the paper uses 5. None (null in a config) for no quantization.
+        bins: bins of randomized quantization; the paper uses 5; null for no quantization.
         per_frequency: one quantizer per frequency of a sample instead of one per sample.
         random_edges: sample the boundaries of the bins; otherwise they are evenly spaced (table 1).
         random_values: sample the value of a bin; otherwise it is the center (table 1).

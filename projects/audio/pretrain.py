@@ -99,12 +99,7 @@ class SoundData(pl.LightningDataModule):
         if batch_size < 2 or workers < 0:
             raise InputError(f"data.batch_size {batch_size}, data.workers {workers}: must be at least 2 and 0")
         self.store = SoundStore(store)
-        if split == "auto":
-            split = "train" if "train" in self.store.split else "all"
-        self.split, self.indices = split, self.store.indices(None if split == "all" else split)
-        if len(self.indices) == 0:
-            splits = sorted({name for name in self.store.split if name} | {"all"})
-            raise InputError(f"{store}: no sound of split {split!r}; available: {', '.join(splits)}")
+        self.split, self.indices = self.store.select(split)
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.segments = RandomSegments(self.store, self.indices, seed)
 

@@ -41,8 +41,8 @@ class Augmentation:
         colour: "none", "CJ" (color jitter of MoCo v3) or "Full" (everything of MoCo v3 except crop and flip: jitter,
             grayscale, blur and solarization; blur and solarization have other probabilities in the second view).
         flip: flip half of the views horizontally.
-        bins: bins of randomized quantization, the last step; every view and color channel has its own quantizer. None
-            for no quantization.
+        bins: bins of randomized quantization, the last step; every view and color channel has its own quantizer;
+            null for no quantization.
         random_edges: sample the boundaries of the bins; otherwise they are evenly spaced (table 1).
         random_values: sample the value of a bin; otherwise it is the center (table 1).
         p: probability that a view is quantized, in [0, 1].

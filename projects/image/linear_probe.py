@@ -148,10 +148,10 @@ class LinearProbe(pl.LightningModule):
 
     Args:
         data: the images.
-        checkpoint: checkpoint of the encoder, by 'pcrq pretrain images', moco-v3 or random_quantize; None for an
+        checkpoint: checkpoint of the encoder, by 'pcrq pretrain images', moco-v3 or random_quantize; null for an
             untrained encoder.
-        encoder: its architecture, if the checkpoint does not describe it, or without a checkpoint.
-        pretraining: how it was pretrained, if the checkpoint does not describe it.
+        encoder: architecture of the encoder, if the checkpoint does not describe it, or without a checkpoint.
+        pretraining: pretraining of the encoder, if the checkpoint does not describe it.
         method: name of the method in the results; by default that of the checkpoint's pretraining.
         learning_rate: for 256 images per step; scaled linearly with the joint batch of all devices.
         seed: random seed of the initial weights.

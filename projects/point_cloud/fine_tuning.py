@@ -49,7 +49,7 @@ class Schedule:
         least_iterations: minimum number of steps.
         learning_rate: initial learning rate of new layers.
         milestones: fractions of the run, in (0, 1], after which the learning rate is divided by ten.
-        weight_decay: of all weights.
+        weight_decay: weight decay of all weights.
 
     Raises:
         InputError: a number is out of range.

@@ -399,6 +399,9 @@ class _HelpFormatter(DefaultHelpFormatter):
     def __init__(self, prog: str):
         super().__init__(prog, max_help_position=32, width=100)
 
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(heading and heading[0].upper() + heading[1:])
+
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n".join(indent + line for line in text.strip().splitlines())
 
