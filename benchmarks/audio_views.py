@@ -18,7 +18,7 @@ from quantize import by_mask, draw
 from timing import compare, describe, machine, write_json
 from torch import Tensor
 
-from projects.audio.augmentation import AudioViews, ResizeCrops, variant
+from projects.audio.augmentation import AudioViews, Augmentation, ResizeCrops
 from projects.audio.log_mel import (
     FFT,
     HIGHEST,
@@ -118,17 +118,17 @@ def main() -> None:
     title = f"log-mel spectrograms of {CLIPS} clips of 0.95 s"
     results["seconds"][title] = compare(front_ends, args.device, args.rounds)
     show(title, results["seconds"][title], CLIPS * SEGMENT_SAMPLES / SAMPLE_RATE, "x real time")
-    for name in ("RRC", "RRC+Mixup", "RRC+RQ"):
-        views = AudioViews(variant(name), LogMelStatistics(0, 1)).to(args.device)
-        memory = torch.randn(2048, 1, FREQUENCIES, FRAMES) if variant(name).mixup else None
-        quantized = bool(variant(name).bins)
+    for augmentation in (Augmentation(bins=None), Augmentation(mixup=0.4, bins=None), Augmentation()):
+        views = AudioViews(augmentation, LogMelStatistics(0, 1)).to(args.device)
+        memory = torch.randn(2048, 1, FREQUENCIES, FRAMES) if augmentation.mixup else None
+        quantized = bool(augmentation.bins)
         contenders = {
             "batched": lambda views=views: views(on_device["samples"]),
             "clip by clip": lambda memory=memory, quantized=quantized: views_one_by_one(
                 samples, memory, quantized, rng
             ),
         }
-        title = f"two views of {CLIPS} clips, {name}"
+        title = f"two views of {CLIPS} clips, {augmentation.name}"
         results["seconds"][title] = compare(contenders, args.device, args.rounds)
         show(title, results["seconds"][title], CLIPS, "clips/s")
     write_json(results, args.json)

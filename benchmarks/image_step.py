@@ -23,14 +23,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pcrq.ssl import BYOL, LARS, MoCoV3, SiameseFramework
-from projects.image.augmentation import Augmentation, AugmentedImages, QuantizeAndNormalize, variant, view_transforms
+from projects.image.augmentation import Augmentation, AugmentedImages, QuantizeAndNormalize, view_transforms
 from projects.image.builtin_images import BuiltinImages
 from projects.image.encoder import Encoder, feature_size
 from projects.image.sources import FolderImages, ImageSource
 from projects.training.sampling import EpochSampler
 
 FRAMEWORKS = {"mocov3": MoCoV3, "byol": BYOL}
-KINDS = ("RRC", "RRC+RQ", "RRC+CJ")
+VARIANTS = [Augmentation(bins=None), Augmentation(), Augmentation(colour="CJ", bins=None)]
+KINDS = [augmentation.name for augmentation in VARIANTS]  # RRC, RRC+RQ, RRC+CJ
 PICTURES, PIXELS = 64, 400  # about the size of ImageNet's files
 
 
@@ -123,7 +124,7 @@ def main() -> None:
             f"{args.size} pixels, {args.workers} workers; {args.encoder}, {args.framework}"
         )
         images = args.steps * args.batch_size
-        inputs = {kind: Input(source, variant(kind), args) for kind in KINDS}
+        inputs = {augmentation.name: Input(source, augmentation, args) for augmentation in VARIANTS}
         print("  input")
         seconds = compare({kind: views.run for kind, views in inputs.items()}, args.device, max(3, args.rounds))
         rates = {"input": report(seconds, images)}

@@ -140,7 +140,7 @@ def _load_from_checkpoint(path: Path) -> MIDNet:
     checkpoint = load_checkpoint(path)
     about = checkpoint.get(KEY)
     if not isinstance(about, dict) or "state_dict" not in checkpoint:
-        raise InputError(f"{path}: a checkpoint, but not of a MID-Net; pretrain one with projects.point_cloud.pretrain")
+        raise InputError(f"{path}: a checkpoint, but not of a MID-Net; pretrain one with 'pcrq pretrain shapes'")
     weights = {
         name.removeprefix(PREFIX): tensor
         for name, tensor in checkpoint["state_dict"].items()

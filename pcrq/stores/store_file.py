@@ -132,6 +132,26 @@ class StoreFile:
         everything = np.arange(len(self))
         return everything if split is None else everything[np.asarray(self.split, dtype=object) == split]
 
+    def select(self, split: str) -> tuple[str, np.ndarray]:
+        """Return the entries of a split for training.
+
+        Args:
+            split: "train", "val", "test" or "all"; "auto" means "train" if the store has it, otherwise "all".
+
+        Returns:
+            The split, never "auto", and the (N,) int64 positions of its entries, in store order.
+
+        Raises:
+            InputError: the split has no entries.
+        """
+        if split == "auto":
+            split = "train" if "train" in self.split else "all"
+        indices = self.indices(None if split == "all" else split)
+        if len(indices) == 0:
+            available = ", ".join(sorted({name for name in self.split if name} | {"all"}))
+            raise InputError(f"{self.path}: no {KINDS[self.FORMAT]} of split {split!r}; available: {available}")
+        return split, indices
+
     def _entry_digest(self, index: int) -> bytes:
         """Read an entry as stored and return its digest, computed as by the writer."""
         raise NotImplementedError

@@ -1,7 +1,7 @@
 """Augmentation of log-mel spectrograms, batched on the device: mixup, random resize crop, randomized quantization.
 
-:class:`Augmentation` contains the options, ``VARIANTS`` those of the paper's table 9, and :class:`AudioViews` makes two
-augmented samples of every spectrogram.
+:class:`Augmentation` contains the options, and :class:`AudioViews` makes two augmented samples of every spectrogram.
+The variants of the paper's table 9 are the configs variants/*.yaml.
 
 Source: section 5.3 of the paper; BYOL-A (Niizumi et al., IJCNN 2021), section III; nttcslab/byol-a,
 byol_a/augmentations.py and train.py.
@@ -31,7 +31,7 @@ class Augmentation:
     Args:
         mixup: largest share of an earlier sound that is mixed in, in [0, 1]; 0.4 in BYOL-A, 0 for no mixup.
         crop: random resize crop.
-        bins: bins of randomized quantization; the paper uses 5. None (null in a config) for no quantization.
+        bins: bins of randomized quantization; the paper uses 5; null for no quantization.
         per_frequency: one quantizer per frequency of a sample instead of one per sample.
         random_edges: sample the boundaries of the bins; otherwise they are evenly spaced (table 1).
         random_values: sample the value of a bin; otherwise it is the center (table 1).
@@ -73,30 +73,6 @@ class Augmentation:
         parts = ["RRC"] * self.crop + ["Mixup"] * (self.mixup > 0) + ["RQ"] * (self.bins is not None)
         reading = ["per frequency"] * self.per_frequency + ["before the crop"] * self.quantize_first
         return ("+".join(parts) or "none") + (f" ({', '.join(reading)})" if self.bins and reading else "")
-
-
-VARIANTS: dict[str, Augmentation] = {
-    "RRC": Augmentation(bins=None),
-    "RRC+Mixup": Augmentation(mixup=0.4, bins=None),  # BYOL-A
-    "RRC+RQ": Augmentation(),  # "Ours" of table 9; three other readings of it follow
-    "RRC+RQ (per frequency)": Augmentation(per_frequency=True),
-    "RRC+RQ (before the crop)": Augmentation(quantize_first=True),
-    "RRC+RQ (per frequency, before the crop)": Augmentation(per_frequency=True, quantize_first=True),
-    "RRC+Mixup+RQ": Augmentation(mixup=0.4),
-    "RQ": Augmentation(crop=False),
-}
-"""Augmentations by name; table 9 compares the second and the third."""
-
-
-def variant(name: str) -> Augmentation:
-    """Return the augmentation of a variant.
-
-    Raises:
-        InputError: there is no variant of this name.
-    """
-    if name not in VARIANTS:
-        raise InputError(f"unknown variant {name!r}; available: {', '.join(VARIANTS)}")
-    return VARIANTS[name]
 
 
 # --- two augmented samples ---

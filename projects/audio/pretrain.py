@@ -38,7 +38,6 @@ from projects.training.records import (
     append_records,
     check_resume_config,
     code_version,
-    known_records,
     upgraded_pretraining,
 )
 from projects.training.run import Program, Run
@@ -100,12 +99,7 @@ class SoundData(pl.LightningDataModule):
         if batch_size < 2 or workers < 0:
             raise InputError(f"data.batch_size {batch_size}, data.workers {workers}: must be at least 2 and 0")
         self.store = SoundStore(store)
-        if split == "auto":
-            split = "train" if "train" in self.store.split else "all"
-        self.split, self.indices = split, self.store.indices(None if split == "all" else split)
-        if len(self.indices) == 0:
-            splits = sorted({name for name in self.store.split if name} | {"all"})
-            raise InputError(f"{store}: no sound of split {split!r}; available: {', '.join(splits)}")
+        self.split, self.indices = self.store.select(split)
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.segments = RandomSegments(self.store, self.indices, seed)
 
@@ -186,7 +180,8 @@ class BYOLA(pl.LightningModule):
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Loss of two views of every segment of a batch (B, 15200) of float32 waveforms."""
         generator = step_generator(self, self.seed)
-        torch.manual_seed(generator.initial_seed() + 1)  # dropout also resumes exactly
+        # Dropout also resumes exactly; another stream of random numbers than that of the augmentation.
+        torch.manual_seed(generator.initial_seed() + 1)
         first, second = self.views(self.log_mel(batch), generator)
         loss = self.framework(first, second)
         self.log("loss", loss, prog_bar=True, batch_size=len(batch))
@@ -257,8 +252,7 @@ def add_options(parser: ArgumentParser) -> None:
 def pretrain(run: Run) -> None:
     """Pretrain by the options of a run, and record the kNN accuracy of the last epoch."""
     knn: KNN = run.init.knn
-    if (run.init.trainer.max_epochs or 0) < 1:
-        raise InputError(f"trainer.max_epochs {run.init.trainer.max_epochs}: set the number of epochs, at least 1")
+    run.require_epochs()
     data = SoundData(**run.init.data, seed=run.seed)
     model = BYOLA(data, **run.init.model, seed=run.seed)
     gallery, queries = (labeled(data.store, split) for split in ("train", "test"))
@@ -284,8 +278,7 @@ def pretrain(run: Run) -> None:
             value = accuracy.measure() if accuracy.last is None else accuracy.last
             metrics = {"kNN accuracy": value}
             records = [_record(run, model, value, len(gallery), len(queries))]
-        known = known_records(results)
-        append_records(results, [record for record in records if record.key not in known])
+        append_records(results, records)
     run.finish(metrics, _next_command(run, data.store, can_measure), results)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -41,8 +41,8 @@ class Augmentation:
         colour: "none", "CJ" (color jitter of MoCo v3) or "Full" (everything of MoCo v3 except crop and flip: jitter,
             grayscale, blur and solarization; blur and solarization have other probabilities in the second view).
         flip: flip half of the views horizontally.
-        bins: bins of randomized quantization, the last step; every view and color channel has its own quantizer. None
-            for no quantization.
+        bins: bins of randomized quantization, the last step; every view and color channel has its own quantizer;
+            null for no quantization.
         random_edges: sample the boundaries of the bins; otherwise they are evenly spaced (table 1).
         random_values: sample the value of a bin; otherwise it is the center (table 1).
         p: probability that a view is quantized, in [0, 1].
@@ -76,33 +76,11 @@ class Augmentation:
     @property
     def name(self) -> str:
         """The paper's name of the variant, such as "RRC+RQ"; other combinations get a name of the same form."""
-        unquantized = replace(self, bins=None, random_edges=True, random_values=True, p=1.0)
-        known = next((name for name, variant in VARIANTS.items() if variant == unquantized), None)
+        # "MSF" of table 5 is the weak augmentation of UMBCvision/MSF.
+        known = {("RRC", "Full", True): "Full", ("RRC", "none", True): "MSF"}
         parts = [self.crop, *[self.colour] * (self.colour != "none"), *["flip"] * self.flip]
-        return (known or "+".join(parts)) + ("+RQ" if self.bins else "")
-
-
-VARIANTS: dict[str, Augmentation] = {
-    "CR": Augmentation("CR", bins=None),
-    "RRC": Augmentation("RRC", bins=None),
-    "RRC+CJ": Augmentation("RRC", "CJ", bins=None),
-    "Full": Augmentation("RRC", "Full", flip=True, bins=None),
-    "MSF": Augmentation("RRC", flip=True, bins=None),  # "w/w": weak augmentation of both views, UMBCvision/MSF
-    "CR+RQ": Augmentation("CR"),
-    "RRC+RQ": Augmentation("RRC"),
-}
-"""The paper's variants; ``dataclasses.replace`` gives those of table 1 and figure 5."""
-
-
-def variant(name: str) -> Augmentation:
-    """The augmentation of a variant.
-
-    Raises:
-        InputError: the paper has no variant of this name.
-    """
-    if name not in VARIANTS:
-        raise InputError(f"unknown variant {name!r}; available: {', '.join(VARIANTS)}")
-    return VARIANTS[name]
+        name = known.get((self.crop, self.colour, self.flip), "+".join(parts))
+        return name + ("+RQ" if self.bins else "")
 
 
 # --- transforms of single images, in worker processes ---

@@ -18,7 +18,7 @@ from pcrq.evaluation.knn import knn_accuracy
 from projects.image.augmentation import Augmentation, AugmentedImages, evaluation_transform
 from projects.image.encoder import device_of
 from projects.image.image_source import ImageSource
-from projects.training.records import Record, append_records, code_version, known_records
+from projects.training.records import Record, append_records, code_version
 
 
 def embed_images(
@@ -173,6 +173,5 @@ def record_evaluation(
         )
         for metric, value in values.items()
     ]
-    known = known_records(results)
-    append_records(results, [record for record in records if record.key not in known])
+    append_records(results, records)
     return results

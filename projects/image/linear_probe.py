@@ -148,10 +148,10 @@ class LinearProbe(pl.LightningModule):
 
     Args:
         data: the images.
-        checkpoint: checkpoint of the encoder, by 'pcrq pretrain images', moco-v3 or random_quantize; None for an
+        checkpoint: checkpoint of the encoder, by 'pcrq pretrain images', moco-v3 or random_quantize; null for an
             untrained encoder.
-        encoder: its architecture, if the checkpoint does not describe it, or without a checkpoint.
-        pretraining: how it was pretrained, if the checkpoint does not describe it.
+        encoder: architecture of the encoder, if the checkpoint does not describe it, or without a checkpoint.
+        pretraining: pretraining of the encoder, if the checkpoint does not describe it.
         method: name of the method in the results; by default that of the checkpoint's pretraining.
         learning_rate: for 256 images per step; scaled linearly with the joint batch of all devices.
         seed: random seed of the initial weights.
@@ -242,8 +242,6 @@ class LinearProbe(pl.LightningModule):
     def configure_optimizers(self) -> dict:
         """SGD; the learning rate follows a cosine from epoch to epoch."""
         epochs = self.trainer.max_epochs
-        if epochs < 1:
-            raise InputError("trainer.max_epochs is missing: the learning rate follows a cosine to the end")
         rate = scaled_learning_rate(self.learning_rate, self.joint_batch)
         optimizer = torch.optim.SGD(self.layer.parameters(), rate, momentum=0.9, weight_decay=0)
         cosine = torch.optim.lr_scheduler.LambdaLR(
@@ -308,8 +306,9 @@ def linear_probe(run: Run) -> None:
     """Train the layer by the options of a run, test it, and record the accuracies.
 
     Raises:
-        InputError: the training stopped before the last epoch.
+        InputError: the number of epochs is missing, or the training stopped before the last one.
     """
+    run.require_epochs()
     data = LabeledImages(**run.init.data, seed=run.seed)
     model = LinearProbe(data, **run.init.model, seed=run.seed)
     images = f"{len(data.train)} training and {len(data.test)} test images of {data.test.name}"

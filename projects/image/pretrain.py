@@ -11,6 +11,7 @@ import json
 import logging
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,12 +20,21 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 import torch
 from jsonargparse import ArgumentParser
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from pcrq import InputError
+from pcrq import InputError, ssl
 from pcrq.checkpoint import weights_digest
-from pcrq.ssl import BYOL, LARS, Baseline, MoCoV3, cosine_momentum, scaled_learning_rate, warmup_cosine
+from pcrq.ssl import (
+    BYOL,
+    LARS,
+    Baseline,
+    MoCoV3,
+    SiameseFramework,
+    cosine_momentum,
+    scaled_learning_rate,
+    warmup_cosine,
+)
 from projects.image.augmentation import Augmentation, AugmentedImages, QuantizeAndNormalize, view_transforms
 from projects.image.encoder import KEY, Encoder, describe, feature_size
 from projects.image.evaluation import method_name, record_evaluation, source_knn_accuracy
@@ -36,8 +46,6 @@ from projects.training.run import Program, Run
 from projects.training.sampling import common_generator, step_generator, training_loader, whole_batches
 
 _log = logging.getLogger(__name__)
-
-FRAMEWORKS = {"mocov3": "MoCo v3", "byol": "BYOL"}
 
 # --- options ---
 
@@ -184,6 +192,13 @@ class ImageData(pl.LightningDataModule):
 # --- model ---
 
 
+FRAMEWORKS: dict[str, tuple[str, Callable[[nn.Module, int, Heads], SiameseFramework]]] = {
+    "mocov3": ("MoCo v3", lambda net, features, h: MoCoV3(net, features, h.hidden, h.out, h.temperature)),
+    "byol": ("BYOL", lambda net, features, h: BYOL(net, features, h.hidden, h.out)),
+}
+"""The choices of ``--model.framework``: name in records, and how it is made from encoder, feature size and heads."""
+
+
 class SiamesePretraining(pl.LightningModule):
     """An online and a target network, the loss of two views, and the optimizer.
 
@@ -198,12 +213,15 @@ class SiamesePretraining(pl.LightningModule):
         baseline: another loss of the two views that the paper compares with: DACL, IMix, SSQL or MSF.
         optimization: optimizer and schedules.
         seed: random seed of the quantizers; a step's random numbers depend on the seed, the step and the process.
+
+    Raises:
+        InputError: there is no such framework, or the encoder cannot be made.
     """
 
     def __init__(
         self,
         data: ImageData,
-        framework: Literal["mocov3", "byol"] = "mocov3",
+        framework: str = "mocov3",
         encoder: Encoder = Encoder(),  # noqa: B008 (frozen)
         heads: Heads = Heads(),
         baseline: Baseline | None = None,
@@ -212,13 +230,12 @@ class SiamesePretraining(pl.LightningModule):
     ):
         super().__init__()
         self.data, self.seed = data, seed
-        self.framework_name, self.encoder, self.heads, self.optimization = framework, encoder, heads, optimization
+        self.encoder, self.heads, self.optimization = encoder, heads, optimization
+        if framework not in FRAMEWORKS:
+            raise InputError(f"model.framework {framework!r}: available: {', '.join(FRAMEWORKS)}")
+        self.framework_name, make_framework = FRAMEWORKS[framework]
         network = encoder.build()
-        features = feature_size(network, data.size)
-        if framework == "mocov3":
-            self.framework = MoCoV3(network, features, heads.hidden, heads.out, heads.temperature)
-        else:
-            self.framework = BYOL(network, features, heads.hidden, heads.out)
+        self.framework = make_framework(network, feature_size(network, data.size), heads)
         self.framework.to(memory_format=torch.channels_last)
         self.baseline = baseline
         if baseline is not None:  # equal in all processes by their own updates; DDP would broadcast the memory of MSF
@@ -228,7 +245,8 @@ class SiamesePretraining(pl.LightningModule):
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         """Quantize the two views of each image on the device, then compute the loss."""
         generator = step_generator(self, self.seed)
-        torch.manual_seed(generator.initial_seed() + 1)  # dropout of an encoder also resumes exactly
+        # Dropout of an encoder also resumes exactly; another stream of random numbers than that of the quantizers.
+        torch.manual_seed(generator.initial_seed() + 1)
         views = self.augment(batch[0], generator)
         first, second = (view.contiguous(memory_format=torch.channels_last) for view in views)
         if self.baseline is None:
@@ -241,18 +259,12 @@ class SiamesePretraining(pl.LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then update the target network with the momentum of the next step."""
         super().optimizer_step(*args, **kwargs)
-        step = self.trainer.global_step + 1
+        step = self.trainer.global_step + 1  # Lightning increments global_step after this hook
         self.framework.update_target(cosine_momentum(step, self.steps, self.optimization.momentum))
 
     def configure_optimizers(self) -> dict:
         """LARS or AdamW; the learning rate changes in every step."""
-        options, epochs = self.optimization, self.trainer.max_epochs
-        if epochs < 1:
-            raise InputError("trainer.max_epochs is missing: learning rate and momentum follow a cosine to the end")
-        if options.warmup_epochs >= epochs:
-            raise InputError(
-                f"model.optimization.warmup_epochs {options.warmup_epochs}: must be below trainer.max_epochs {epochs}"
-            )
+        options = self.optimization
         weights = [weight for weight in self.parameters() if weight.requires_grad]
         optimizer_class = {"lars": LARS, "adamw": torch.optim.AdamW}[options.optimizer]
         rate = scaled_learning_rate(options.learning_rate, self.joint_batch)
@@ -295,7 +307,7 @@ class SiamesePretraining(pl.LightningModule):
         """How the encoder was pretrained so far, for its checkpoint and records."""
         data, baseline = self.data, self.baseline
         return {
-            "framework": FRAMEWORKS[self.framework_name],
+            "framework": self.framework_name,
             "augmentation": asdict(data.augmentation),
             "baseline": "" if baseline is None else baseline.name,
             **({} if baseline is None else {"baseline_options": baseline.options}),
@@ -328,6 +340,7 @@ class SiamesePretraining(pl.LightningModule):
 
 def add_options(parser: ArgumentParser) -> None:
     """Options of data, model and kNN accuracy."""
+    ssl.DACL, ssl.IMix, ssl.MSF, ssl.SSQL  # noqa: B018 (imported only here; jsonargparse finds imported classes by name)
     parser.add_class_arguments(ImageData, "data", skip={"seed"}, instantiate=False)
     parser.add_class_arguments(SiamesePretraining, "model", skip={"data", "seed"}, instantiate=False)
     parser.add_class_arguments(KNN, "knn")
@@ -335,7 +348,9 @@ def add_options(parser: ArgumentParser) -> None:
 
 def pretrain(run: Run) -> None:
     """Pretrain by the options of a run, and record the kNN accuracy of the last epoch."""
-    knn = run.init.knn
+    knn, epochs, warmup = run.init.knn, run.require_epochs(), run.init.model.optimization.warmup_epochs
+    if warmup >= epochs:
+        raise InputError(f"model.optimization.warmup_epochs {warmup}: must be below trainer.max_epochs {epochs}")
     data = ImageData(**run.init.data, seed=run.seed)
     model = SiamesePretraining(data, **run.init.model, seed=run.seed)
 
@@ -347,7 +362,7 @@ def pretrain(run: Run) -> None:
         return source_knn_accuracy(encoder, *data.labeled, data.size, source.mean, source.std, **options)
 
     accuracy = KNNAccuracy(knn.every_n_epochs, measure)
-    what = f"{len(data.source)} images of {data.source.name}, {model.encoder.name} by {model.framework_name}"
+    what = f"{len(data.source)} images ({data.source.name}), {model.encoder.name}, {model.framework_name}"
     run.fit(model, data, what, callbacks=[accuracy, Throughput()])
     data.views.log_unreadable()
     metrics, results = {}, None

@@ -24,7 +24,7 @@ from pcrq import InputError
 from pcrq.checkpoint import weights_digest
 from pcrq.evaluation import label_subset
 from pcrq.stores import Shape, ShapeStore
-from projects.training.records import Record, append_records, check_resume_config, code_version, known_records
+from projects.training.records import Record, append_records, check_resume_config, code_version
 from projects.training.run import Run
 from projects.training.sampling import training_loader
 
@@ -49,7 +49,7 @@ class Schedule:
         least_iterations: minimum number of steps.
         learning_rate: initial learning rate of new layers.
         milestones: fractions of the run, in (0, 1], after which the learning rate is divided by ten.
-        weight_decay: of all weights.
+        weight_decay: weight decay of all weights.
 
     Raises:
         InputError: a number is out of range.
@@ -392,6 +392,5 @@ def record(
         for metric, value in metrics.items()
     ]
     results = run.out / "results.json"
-    known = known_records(results)
-    append_records(results, [record for record in records if record.key not in known])
+    append_records(results, records)
     run.finish(metrics, f"pcrq report {run.out}", results)

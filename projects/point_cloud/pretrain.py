@@ -49,7 +49,7 @@ class Quantization:
     """Randomized quantization of the coordinates.
 
     Args:
-        bins: bins per axis; the paper uses 30 for point clouds. None for no quantization (plain MID-Net).
+        bins: bins per axis; the paper uses 30 for point clouds; null for no quantization (plain MID-Net).
         random_edges: sample the boundaries of the bins; otherwise they are evenly spaced.
         random_values: sample the value of a bin; otherwise it is the center.
 
@@ -73,7 +73,7 @@ class Optimization:
     Args:
         learning_rate: initial learning rate.
         milestones: epochs after which the learning rate is divided by ten.
-        weight_decay: of all weights.
+        weight_decay: weight decay of all weights.
     """
 
     learning_rate: float = 0.03
@@ -129,13 +129,10 @@ class ShapeData(pl.LightningDataModule):
             raise InputError(f"data.batch_size {batch_size}, data.workers {workers}: at least 1 and 0")
         self.store = ShapeStore(store)
         if not self.store.has_patches:
-            raise InputError(f"{store}: the store has no patches, which pretraining needs; prepare it with patches")
-        if split == "auto":
-            split = "train" if "train" in self.store.split else "all"
-        self.indices = self.store.indices(None if split == "all" else split)
-        if len(self.indices) == 0:
-            splits = sorted({name for name in self.store.split if name} | {"all"})
-            raise InputError(f"{store}: no shape of split {split!r}; available: {', '.join(splits)}")
+            raise InputError(
+                f"{store}: the store has no patches, which pretraining needs; prepare it again with 'pcrq prep meshes'"
+            )
+        _, self.indices = self.store.select(split)
         self.patches = int(self.store.parameters.get("patches", 100))
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
 
@@ -173,9 +170,9 @@ class MIDPretraining(pl.LightningModule):
 
     Args:
         data: the training shapes; the memory banks have a row for each.
-        network: the architecture.
-        quantization: of the coordinates.
-        optimization: of the network.
+        network: architecture of the network.
+        quantization: randomized quantization of the coordinates.
+        optimization: SGD with momentum 0.9.
         seed: random seed of the augmentation; a step's random numbers depend on the seed, the step and the process.
     """
 
@@ -193,6 +190,7 @@ class MIDPretraining(pl.LightningModule):
         self.loss = MIDLoss(len(data.indices), data.patches, network.shape_channels, network.point_channels)
         # All processes keep equal banks by their own updates; broadcasting them every step would cost gigabytes.
         self._ddp_params_and_buffers_to_ignore = [f"loss.{name}" for name, _ in self.loss.named_buffers()]
+        # Features of the next optimizer step; several batches where gradients are accumulated.
         self._pending: list[tuple[MIDFeatures, PointBatch]] = []
 
     def augment(self, batch: PointBatch, generator: torch.Generator) -> PointBatch:

@@ -66,9 +66,14 @@ class Record:
 
 
 def append_records(path: Path, records: list[Record]) -> None:
-    """Append measurements to a results file, or create it; the file is replaced atomically."""
+    """Append measurements to a results file, or create it; the file is replaced atomically.
+
+    A measurement that the file already contains, by its key, is left as it is: a resumed run may measure again.
+    """
     known = read_records(path) if path.exists() else []
-    content = {"format": FORMAT, "version": VERSION, "records": [asdict(record) for record in known + records]}
+    keys = {record.key for record in known}
+    known += [record for record in records if record.key not in keys]
+    content = {"format": FORMAT, "version": VERSION, "records": [asdict(record) for record in known]}
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 

@@ -10,6 +10,7 @@ import difflib
 import inspect
 import logging
 import os
+import re
 import sys
 import time
 import warnings
@@ -241,6 +242,17 @@ class Run:
             raise InputError(f"{resume}: not a checkpoint of 'pcrq {self.program.name}'; name one that it wrote")
         return resume
 
+    def require_epochs(self) -> int:
+        """The number of epochs, for schedules that end with the last one.
+
+        Raises:
+            InputError: it is not given.
+        """
+        epochs = self.init.trainer.max_epochs
+        if (epochs or 0) < 1:
+            raise InputError(f"trainer.max_epochs {epochs}: set the number of epochs, at least 1")
+        return epochs
+
     def fit(
         self,
         model: pl.LightningModule,
@@ -389,6 +401,9 @@ class _HelpFormatter(DefaultHelpFormatter):
     def __init__(self, prog: str):
         super().__init__(prog, max_help_position=32, width=100)
 
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(heading and heading[0].upper() + heading[1:])
+
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n".join(indent + line for line in text.strip().splitlines())
 
@@ -441,8 +456,29 @@ def _accept_bare_flags(parser: ArgumentParser) -> None:
 
 
 def _fail(name: str, message: str) -> NoReturn:
-    print_error(name, message)
+    print_error(name, _option_error(message))
     sys.exit(2)
+
+
+_PLAIN = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "a text", "list": "a list"}
+_PLAIN |= {"dict": "a mapping", "NoneType": "null"}
+
+
+def _option_error(message: str) -> str:
+    """One line for what jsonargparse says of a value: the option, the value, and what is allowed."""
+    pattern = r'Parser key "(?P<name>.+?)":(?P<allowed>.*)(?:Got|Given) value: (?P<value>.*)'
+    found = re.fullmatch(pattern, message.strip(), re.DOTALL)
+    if found is None:
+        return message
+    wrong = re.search(r"Problem with given class_path '([^']+)':(.+?)\n    - ", found["allowed"], re.DOTALL)
+    if wrong is not None:  # a class, but an argument of it that it does not take
+        return f"{found['name']} {wrong[1]}: {_option_error(wrong[2])}"
+    allowed = re.sub(r"Subtypes: (.*?)\n.*", r"\1", found["allowed"], flags=re.DOTALL)
+    literals = ", ".join(re.findall(r"Literal\[(.*?)\]", allowed)).replace("'", "")
+    classes = [name.rpartition(".")[2] for name in re.findall(r"<class '([\w.]+)'>", allowed)]
+    kinds = [_PLAIN.get(name, f"the name or import path of a {name}") for name in classes]
+    choices = [f"available: {literals}"] * bool(literals) + [f"must be {' or '.join(kinds)}"] * bool(kinds)
+    return f"{found['name']} {found['value']!r}: {'; or '.join(choices)}" if choices else message
 
 
 def run_command(name: str, args: Sequence[str] | None, work: Callable[[list[str]], int | None], resume: str) -> int:

@@ -129,14 +129,18 @@ def step_generator(module: pl.LightningModule, seed: int) -> torch.Generator:
 
 def common_generator(module: pl.LightningModule, seed: int) -> torch.Generator:
     """A generator on the CPU for the current batch; all processes have the same random numbers."""
-    return torch.Generator().manual_seed(_number([seed, _batch(module)], apart=True))
+    return torch.Generator().manual_seed(_number([seed, _batch(module)], common=True))
 
 
 def _batch(module: pl.LightningModule) -> int:
     return module.trainer.fit_loop.epoch_loop.batch_progress.total.ready
 
 
-def _number(entropy: list[int], *, apart: bool = False) -> int:
-    # Trailing zeros of the entropy have no effect; the key separates common numbers from those of process 0.
-    key = (0,) if apart else ()
+def _number(entropy: list[int], *, common: bool = False) -> int:
+    """A seed from some integers.
+
+    ``common`` keeps the numbers of all processes apart from those of process 0: SeedSequence ignores trailing zeros, so
+    that [seed, batch, 0] and [seed, batch] would be the same without another spawn key.
+    """
+    key = (0,) if common else ()
     return int(np.random.SeedSequence(entropy, spawn_key=key).generate_state(1, np.uint64)[0] >> 1)

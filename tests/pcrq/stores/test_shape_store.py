@@ -65,6 +65,9 @@ def test_splits_are_selected(store_path):
     store = ShapeStore(store_path)
     assert store.indices("test").tolist() == [8, 9, 10, 11]
     assert len(store.indices()) == 12 and len(store.indices("val")) == 0
+    assert store.select("auto")[0] == "train" and store.select("all")[1].tolist() == list(range(12))
+    with pytest.raises(InputError, match="no shape of split 'val'; available: all, test, train"):
+        store.select("val")
 
 
 def _read_in_worker(pickled):

@@ -16,9 +16,10 @@ import torch.nn.functional as F
 import yaml
 from refusals import assert_refused
 from run_folder import assert_equal_ends, logged, saved
+from variants import AUDIO_VARIANTS as VARIANTS
 
 from pcrq.stores.sound_store import SoundStore
-from projects.audio.augmentation import VARIANTS, AudioViews
+from projects.audio.augmentation import AudioViews
 from projects.audio.encoder import KEY, load_encoder
 from projects.audio.log_mel import SEGMENT_SAMPLES
 from projects.audio.pretrain import BYOLA, main

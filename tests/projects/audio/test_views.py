@@ -9,10 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from variants import AUDIO_VARIANTS as VARIANTS
 
 from pcrq import InputError
 from projects.audio.augmentation import (
-    VARIANTS,
     AudioViews,
     Augmentation,
     Mixup,
@@ -20,7 +20,6 @@ from projects.audio.augmentation import (
     ResizeCrops,
     integers_below,
     log_mixup_exp,
-    variant,
 )
 from projects.audio.log_mel import LogMelStatistics
 
@@ -148,16 +147,16 @@ def test_views_have_shares_and_backgrounds_of_their_own():
 
 
 def test_a_checkpoint_carries_the_memory_on():
-    views = AudioViews(variant("RRC+Mixup"), PLAIN)
+    views = AudioViews(VARIANTS["RRC+Mixup"], PLAIN)
     views(spectrograms(6), generator())
-    resumed = AudioViews(variant("RRC+Mixup"), PLAIN)
+    resumed = AudioViews(VARIANTS["RRC+Mixup"], PLAIN)
     resumed.load_state_dict(copy.deepcopy(views.state_dict()))
     ours, theirs = (module(spectrograms(6, seed=1), generator(1)) for module in (views, resumed))
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_normalised_samples_are_remembered_once_for_both_views():
-    views = AudioViews(variant("RRC+Mixup"), LogMelStatistics(-9, 4))
+    views = AudioViews(VARIANTS["RRC+Mixup"], LogMelStatistics(-9, 4))
     views(spectrograms(3) * 4 - 9, generator())
     torch.testing.assert_close(views.mixup.memory.samples[:3], spectrograms(3), atol=1e-5, rtol=0)
     assert int(views.mixup.memory.seen) == 3
@@ -179,19 +178,14 @@ def test_bad_mixups(options, message):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_variants_have_their_names(name):
-    assert variant(name).name == name
+    assert VARIANTS[name].name == name
 
 
 def test_the_variants_of_table_9():
-    assert (variant("RRC+RQ").bins, variant("RRC+RQ").mixup, variant("RRC+RQ").crop) == (5, 0, True)
-    assert (variant("RRC+Mixup").bins, variant("RRC+Mixup").mixup, variant("RRC+Mixup").memory) == (None, 0.4, 2048)
+    assert (VARIANTS["RRC+RQ"].bins, VARIANTS["RRC+RQ"].mixup, VARIANTS["RRC+RQ"].crop) == (5, 0, True)
+    assert (VARIANTS["RRC+Mixup"].bins, VARIANTS["RRC+Mixup"].mixup, VARIANTS["RRC+Mixup"].memory) == (None, 0.4, 2048)
     assert Augmentation(bins=None, crop=False).name == "none"
     assert Augmentation(bins=None, per_frequency=True, quantize_first=True).name == "RRC"  # nothing is quantized
-
-
-def test_an_unknown_variant():
-    with pytest.raises(InputError, match=r"unknown variant 'Mixup'; available: RRC, RRC\+Mixup"):
-        variant("Mixup")
 
 
 @pytest.mark.parametrize("options", [{"mixup": 1.1}, {"bins": -1}, {"bins": 0}, {"p": 2.0}, {"memory": 0}])
@@ -210,7 +204,7 @@ def normalised(views: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_views_are_normalised_together(name):
-    first, second = AudioViews(variant(name), LogMelStatistics(-9, 4))(spectrograms(8) * 4 - 9, generator())
+    first, second = AudioViews(VARIANTS[name], LogMelStatistics(-9, 4))(spectrograms(8) * 4 - 9, generator())
     both = torch.cat([first, second])
     assert both.shape == (16, 1, 64, 96) and both.dtype == torch.float32
     assert float(both.mean()) == pytest.approx(0, abs=1e-5) and float(both.std()) == pytest.approx(1, abs=1e-5)
@@ -226,7 +220,7 @@ def test_views_without_augmentation_are_the_normalised_samples():
 
 def test_a_crop_shows_the_mean_of_the_data_set_around_the_sample():
     """Constant samples: what is not their value comes from the canvas."""
-    views = AudioViews(variant("RRC"), LogMelStatistics(-9, 4))
+    views = AudioViews(VARIANTS["RRC"], LogMelStatistics(-9, 4))
     first, second = views(torch.full((32, 1, 64, 96), -1.0), generator())
     values = torch.cat([first, second])
     torch.testing.assert_close(values, values[:, :, :1].expand_as(values), atol=1e-5, rtol=0)
@@ -235,7 +229,7 @@ def test_a_crop_shows_the_mean_of_the_data_set_around_the_sample():
 
 
 def test_quantized_views_have_at_most_five_values():
-    for view in AudioViews(variant("RRC+RQ"), PLAIN)(spectrograms(16), generator()):
+    for view in AudioViews(VARIANTS["RRC+RQ"], PLAIN)(spectrograms(16), generator()):
         values = [sample.unique().numel() for sample in view]
         assert max(values) <= 5 and np.mean(values) > 4
 
@@ -243,7 +237,7 @@ def test_quantized_views_have_at_most_five_values():
 def test_a_view_has_one_quantizer_over_frequencies_and_frames():
     """A sample of equal rows stays one."""
     row = torch.randn(96, generator=generator()).expand(2, 1, 64, 96)
-    first, second = AudioViews(variant("RQ"), PLAIN)(row, generator())
+    first, second = AudioViews(VARIANTS["RQ"], PLAIN)(row, generator())
     drawn = torch.cat([first, second])
     assert (drawn == drawn[:, :, :1]).all() and len(drawn.flatten(1).unique(dim=0)) == 4
 
@@ -251,19 +245,19 @@ def test_a_view_has_one_quantizer_over_frequencies_and_frames():
 def test_every_frequency_can_have_a_quantizer():
     """Equal rows differ, each with five values."""
     row = torch.randn(96, generator=generator()).expand(2, 1, 64, 96)
-    rows = AudioViews(replace(variant("RQ"), per_frequency=True), PLAIN)(row, generator())[0].flatten(0, 2)
+    rows = AudioViews(replace(VARIANTS["RQ"], per_frequency=True), PLAIN)(row, generator())[0].flatten(0, 2)
     assert len(rows.unique(dim=0)) == 128 and max(values.unique().numel() for values in rows) <= 5
 
 
 def test_quantizing_first_leaves_what_the_crop_blends():
-    first, _ = AudioViews(replace(variant("RRC+RQ"), quantize_first=True), PLAIN)(spectrograms(16), generator())
+    first, _ = AudioViews(replace(VARIANTS["RRC+RQ"], quantize_first=True), PLAIN)(spectrograms(16), generator())
     assert min(sample.unique().numel() for sample in first) > 5
 
 
 def test_quantizing_first_is_quantizing_where_there_is_no_crop():
     samples = spectrograms()
     first, again = (
-        AudioViews(replace(variant("RQ"), quantize_first=early), PLAIN)(samples, generator())[0]
+        AudioViews(replace(VARIANTS["RQ"], quantize_first=early), PLAIN)(samples, generator())[0]
         for early in (False, True)
     )
     assert torch.equal(first, again)
@@ -272,14 +266,14 @@ def test_quantizing_first_is_quantizing_where_there_is_no_crop():
 def test_mixup_stands_before_the_crop():
     """All samples are alike, so that backgrounds are, and mixing changes nothing."""
     samples = spectrograms(1).expand(4, -1, -1, -1)
-    mixed = AudioViews(replace(variant("RRC+Mixup"), mixup=1e-9), PLAIN)
-    loud = AudioViews(variant("RRC+Mixup"), PLAIN)
+    mixed = AudioViews(replace(VARIANTS["RRC+Mixup"], mixup=1e-9), PLAIN)
+    loud = AudioViews(VARIANTS["RRC+Mixup"], PLAIN)
     for ours, theirs in zip(mixed(samples, generator()), loud(samples, generator()), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
 
 
 def test_quantization_with_a_probability_leaves_some_views_alone():
-    views = AudioViews(replace(variant("RQ"), p=0.3), PLAIN)(spectrograms(1).expand(150, -1, -1, -1), generator())
+    views = AudioViews(replace(VARIANTS["RQ"], p=0.3), PLAIN)(spectrograms(1).expand(150, -1, -1, -1), generator())
     quantized = [sample.unique().numel() <= 5 for view in views for sample in view]
     assert np.mean(quantized) == pytest.approx(0.3, abs=0.08)
 
@@ -287,23 +281,23 @@ def test_quantization_with_a_probability_leaves_some_views_alone():
 @pytest.mark.parametrize("name", VARIANTS)
 def test_views_are_a_function_of_the_generator(name):
     state = torch.get_rng_state()
-    first, again, other = (AudioViews(variant(name), PLAIN)(spectrograms(), generator(seed))[0] for seed in (3, 3, 4))
+    first, again, other = (AudioViews(VARIANTS[name], PLAIN)(spectrograms(), generator(seed))[0] for seed in (3, 3, 4))
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert torch.equal(state, torch.get_rng_state())
 
 
 def test_views_under_autocast_are_those_without():
     samples = spectrograms()
-    expected = AudioViews(variant("RRC+Mixup+RQ"), PLAIN)(samples, generator())
+    expected = AudioViews(VARIANTS["RRC+Mixup+RQ"], PLAIN)(samples, generator())
     with torch.autocast("cpu", torch.bfloat16):
-        computed = AudioViews(variant("RRC+Mixup+RQ"), PLAIN)(samples, generator())
+        computed = AudioViews(VARIANTS["RRC+Mixup+RQ"], PLAIN)(samples, generator())
     assert all(torch.equal(a, b) for a, b in zip(expected, computed, strict=True))
 
 
 @pytest.mark.parametrize("size", [(2, 1, 64, 95), (2, 64, 96), (2, 2, 64, 96)])
 def test_other_spectrograms_are_refused(size):
     with pytest.raises(InputError, match=r"expected \(B, 1, 64, 96\)"):
-        AudioViews(variant("RRC"), PLAIN)(torch.zeros(size))
+        AudioViews(VARIANTS["RRC"], PLAIN)(torch.zeros(size))
 
 
 @pytest.mark.gpu
@@ -312,11 +306,11 @@ def test_other_spectrograms_are_refused(size):
 def test_a_gpu_gives_the_same_views_by_a_cpu_generator(name):
     """But for single values of quantized views, which rounding takes over an edge into the next bin."""
     samples = spectrograms()
-    expected = torch.cat(AudioViews(variant(name), PLAIN)(samples, generator()))
-    computed = torch.cat(AudioViews(variant(name), PLAIN).cuda()(samples.cuda(), generator())).cpu()
-    if not variant(name).bins:
+    expected = torch.cat(AudioViews(VARIANTS[name], PLAIN)(samples, generator()))
+    computed = torch.cat(AudioViews(VARIANTS[name], PLAIN).cuda()(samples.cuda(), generator())).cpu()
+    if not VARIANTS[name].bins:
         torch.testing.assert_close(computed, expected, atol=1e-4, rtol=0)
         return
-    another = torch.cat(AudioViews(variant(name), PLAIN)(samples, generator(1)))
+    another = torch.cat(AudioViews(VARIANTS[name], PLAIN)(samples, generator(1)))
     alike = [torch.isclose(views, expected, atol=1e-3, rtol=0).double().mean() for views in (computed, another)]
     assert alike[0] > 0.99 and alike[1] < 0.5  # the share tells equal draws from others

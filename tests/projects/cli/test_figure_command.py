@@ -7,14 +7,15 @@ import matplotlib.figure
 import numpy as np
 import pytest
 from PIL import Image
+from variants import IMAGE_VARIANTS as VARIANTS
 
 from projects.cli import main
-from projects.image.augmentation import Augmentation, variant
+from projects.image.augmentation import Augmentation
 from projects.training.records import Record, append_records
 
 pytestmark = pytest.mark.medium
 
-OURS = variant("RRC+RQ")
+OURS = VARIANTS["RRC+RQ"]
 
 
 def probe(augmentation: Augmentation, value: float, seed: int = 0, *, framework="MoCo v3", epochs=100, **changes):
@@ -46,11 +47,11 @@ def folder(tmp_path, monkeypatch):
         quantized(8, 0.6),
         quantized(8, 0.7, seed=1),
         quantized(30, 0.5),
-        probe(variant("RRC"), 0.4),
+        probe(VARIANTS["RRC"], 0.4),
     ]
     append_records(tmp_path / "results.json", records)
     (tmp_path / "other").mkdir()
-    append_records(tmp_path / "other/results.json", [probe(variant("RRC"), 0.4), probe(variant("Full"), 0.6)])
+    append_records(tmp_path / "other/results.json", [probe(VARIANTS["RRC"], 0.4), probe(VARIANTS["Full"], 0.6)])
     (tmp_path / "two").mkdir()
     append_records(tmp_path / "two/results.json", [quantized(8, 0.5), quantized(8, 0.6)])
     monkeypatch.chdir(tmp_path)

@@ -68,7 +68,7 @@ def pretraining(config: dict) -> dict:
     """What the run of a configuration tells of itself, as far as the report asks."""
     baseline = config["model"].get("baseline")
     return {
-        "framework": FRAMEWORKS[config["model"]["framework"]],
+        "framework": FRAMEWORKS[config["model"]["framework"]][0],
         "augmentation": asdict(augmentation(config)),
         "baseline": locate(baseline["class_path"]).name if baseline else "",
         "epochs": config["trainer"]["max_epochs"],
@@ -79,14 +79,12 @@ def pretraining(config: dict) -> dict:
 
 CR = Augmentation("CR", "none", flip=False, bins=None, random_edges=True, random_values=True, p=1.0)
 RRC = Augmentation("RRC", "none", flip=False, bins=None, random_edges=True, random_values=True, p=1.0)
-DACL, IMIX, SSQL = (
-    {"model": {"baseline": {"class_path": f"pcrq.ssl.{name}"}}} for name in ("mixing.DACL", "mixing.IMix", "ssql.SSQL")
-)
+DACL, IMIX, SSQL = ({"model": {"baseline": {"class_path": f"pcrq.ssl.{name}"}}} for name in ("DACL", "IMix", "SSQL"))
 
 
 def mean_shift(out: int, memory: int) -> dict:
     """BYOL whose targets are the five nearest features of a memory."""
-    baseline = {"class_path": "pcrq.ssl.msf.MSF", "init_args": {"out": out, "memory": memory, "neighbours": 5}}
+    baseline = {"class_path": "pcrq.ssl.MSF", "init_args": {"out": out, "memory": memory, "neighbours": 5}}
     return {"model": {"framework": "byol", "heads": {"out": out}, "baseline": baseline}}
 
 

@@ -36,9 +36,9 @@ SMALL = [
     *("--trainer.enable_progress_bar=false", "--trainer.log_every_n_steps=1"),
 ]
 TINY = ["--model.encoder.name=resnet10", "--model.encoder.width=8", "--model.encoder.stem=small"]
-MSF = ["--model.framework=byol", "--model.baseline=pcrq.ssl.msf.MSF", "--data.augmentation.bins=null"]
+MSF = ["--model.framework=byol", "--model.baseline=pcrq.ssl.MSF", "--data.augmentation.bins=null"]
 MSF += ["--model.baseline.out=8", "--model.baseline.memory=16", "--model.baseline.neighbours=3"]
-DACL = ["--model.baseline=pcrq.ssl.mixing.DACL"]
+DACL = ["--model.baseline=pcrq.ssl.DACL"]
 USERS = ["--model.encoder.name=networks_of_a_user.Forgetful"]
 STEPS = 4  # an epoch: sixteen pictures, four at a time
 
@@ -141,7 +141,7 @@ def test_a_run_of_an_older_version_resumes_exactly(pictures, tmp_path):
         ("--model.heads.temperature=0.2", "heads"),
         ("--model.optimization.learning_rate=0.3", "optimization"),
         ("--model.optimization.optimizer=adamw", "optimization"),
-        ("--model.baseline=pcrq.ssl.mixing.IMix", "baseline"),
+        ("--model.baseline=pcrq.ssl.IMix", "baseline"),
         ("--model.baseline.alpha=0.8", "baseline_options"),
         ("--seed=1", "seed"),
         ("--trainer.max_epochs=3", "max_epochs"),
@@ -257,7 +257,7 @@ def test_steps_and_target_follow_the_schedules_of_moco_v3(pictures, tmp_path, mo
 
 
 @pytest.mark.parametrize(
-    ("baseline", "method"), [("mixing.DACL", "RRC + DACL"), ("mixing.IMix", "RRC + i-Mix"), ("ssql.SSQL", "RRC + SSQL")]
+    ("baseline", "method"), [("DACL", "RRC + DACL"), ("IMix", "RRC + i-Mix"), ("SSQL", "RRC + SSQL")]
 )
 @pytest.mark.parametrize("framework", ["mocov3", "byol"])
 def test_baselines_train_in_both_frameworks(pictures, tmp_path, baseline, method, framework):
@@ -269,6 +269,21 @@ def test_baselines_train_in_both_frameworks(pictures, tmp_path, baseline, method
     assert fit(pictures, tmp_path, *options, "--trainer.max_epochs=2") == 0
     assert np.isfinite(logged(tmp_path)).all()
     assert read_records(tmp_path / "results.json")[0].method == method
+
+
+BASELINES_BY_NAME = """
+from projects.image.pretrain import PROGRAM
+
+for name in ("DACL", "IMix", "SSQL", "MSF"):
+    print(PROGRAM.parser().parse_args([f"--model.baseline={name}"]).model.baseline.class_path)
+"""
+
+
+def test_baselines_are_found_by_name_in_a_new_process():
+    """Other tests import their modules, by which jsonargparse finds them, too."""
+    command = [sys.executable, "-c", BASELINES_BY_NAME]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.split() == ["pcrq.ssl.DACL", "pcrq.ssl.IMix", "pcrq.ssl.SSQL", "pcrq.ssl.MSF"]
 
 
 def test_adamw_has_the_scaled_rate_and_decays_all_weights(pictures, tmp_path):
@@ -495,19 +510,19 @@ def test_pictures_of_all_kinds_train(tmp_path):
         (["--data.workers=-1"], "workers -1"),
         (["--data.augmentation.bins=-1"], "bins -1"),
         (["--data.augmentation.bins=0"], "bins 0: must be at least 1, or null for no quantization"),
-        (["--data.augmentation.crop=RCC"], "crop"),
-        (["--trainer.max_epochs=0"], "trainer.max_epochs is missing"),
-        (["--trainer.max_epochs=-1", "--trainer.max_steps=3"], "trainer.max_epochs is missing"),
+        (["--data.augmentation.crop=RCC"], "data.augmentation.crop 'RCC': available: CR, RRC"),
+        (["--trainer.max_epochs=0"], "trainer.max_epochs 0: set the number of epochs"),
+        (["--trainer.max_epochs=-1", "--trainer.max_steps=3"], "trainer.max_epochs -1: set the number of epochs"),
         (["--model.optimization.warmup_epochs=2"], "warmup_epochs 2: must be below trainer.max_epochs 2"),
         (["--model.optimization.learning_rate=0"], "learning_rate 0"),
         (["--model.optimization.momentum=1.5"], "momentum 1.5"),
         (["--model.heads.hidden=0"], "hidden 0"),
         (["--model.heads.temperature=0"], "temperature 0"),
-        (["--model.framework=simclr"], "framework"),
+        (["--model.framework=simclr"], "model.framework 'simclr': available: mocov3, byol"),
         (["--model.encoder.name=resnet11"], "unknown encoder 'resnet11'"),
         (["--model.encoder.width=0"], "width 0"),
         ([*DACL, "--model.baseline.alpha=0.2"], "DACL alpha 0.2"),
-        (["--model.baseline=pcrq.ssl.msf.MSF"], "choose BYOL"),
+        (["--model.baseline=pcrq.ssl.MSF"], "choose BYOL"),
         ([*MSF, "--model.baseline.memory=3"], "raise memory"),
         (["--knn.every_n_epochs=-1"], "knn.every_n_epochs -1"),
         (["--seed=-1"], "seed -1"),
@@ -530,8 +545,9 @@ def test_bad_options_are_named_in_one_line(pictures, tmp_path, monkeypatch, caps
 
 
 def test_without_a_number_of_epochs_nothing_is_trained(pictures, tmp_path, capsys):
-    assert fit(pictures, tmp_path) == 2
-    assert "trainer.max_epochs is missing" in capsys.readouterr().err
+    assert fit(pictures, tmp_path / "run") == 2
+    assert "trainer.max_epochs -1: set the number of epochs" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_encoder_that_does_not_fit_the_images_is_named(pictures, tmp_path, capsys):

@@ -377,8 +377,11 @@ def test_test_images_of_which_none_can_be_read(pictures, tmp_path, capsys):
         (["--model.encoder.name=resnet11"], "unknown encoder 'resnet11'"),
         (["--model.encoder.name=networks_to_probe.Missing"], "networks_to_probe.Missing: cannot be imported"),
         ([*COLOUR, "--model.learning_rate=0"], "learning_rate 0"),
-        ([*COLOUR, "--trainer.max_epochs=0"], "trainer.max_epochs is missing"),
-        ([*COLOUR, "--trainer.max_epochs=-1", "--trainer.max_steps=3"], "trainer.max_epochs is missing"),
+        ([*COLOUR, "--trainer.max_epochs=0"], "trainer.max_epochs 0: set the number of epochs"),
+        (
+            [*COLOUR, "--trainer.max_epochs=-1", "--trainer.max_steps=3"],
+            "trainer.max_epochs -1: set the number of epochs",
+        ),
         ([*COLOUR, "--data.batch_size=0"], "batch_size 0"),
         ([*COLOUR, "--data.smallest_crop=0"], "smallest_crop 0"),
         ([*COLOUR, "--data.root=nowhere"], "nowhere: no such folder"),
@@ -414,6 +417,7 @@ def test_an_augmentation_of_another_version_is_named():
 
 
 def test_without_a_number_of_epochs_nothing_is_trained(pictures, tmp_path, capsys):
-    command = ["--data.source=folder", f"--data.root={pictures}", f"--out={tmp_path}", *SMALL, *COLOUR]
+    command = ["--data.source=folder", f"--data.root={pictures}", f"--out={tmp_path / 'run'}", *SMALL, *COLOUR]
     assert main(command) == 2
-    assert "trainer.max_epochs is missing" in capsys.readouterr().err
+    assert "trainer.max_epochs -1: set the number of epochs" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -8,17 +8,16 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 from torch.utils.data import DataLoader, SequentialSampler
+from variants import IMAGE_VARIANTS as VARIANTS
 
 from pcrq import InputError
 from projects.image.augmentation import (
-    VARIANTS,
     Augmentation,
     AugmentedImages,
     GaussianBlur,
     QuantizeAndNormalize,
     evaluation_transform,
     probe_train_transform,
-    variant,
     view_transforms,
 )
 from projects.image.builtin_images import BuiltinImages
@@ -42,7 +41,7 @@ def views(source: ImageSource, augmentation: Augmentation, key=(0, 0), size: int
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_variants_have_the_names_of_the_paper(name):
-    assert variant(name).name == name
+    assert VARIANTS[name].name == name
 
 
 def test_other_combinations_have_names_too():
@@ -64,11 +63,6 @@ def test_other_combinations_have_names_too():
 def test_bad_augmentations(options, message):
     with pytest.raises(InputError, match=message):
         Augmentation(**options)
-
-
-def test_an_unknown_variant():
-    with pytest.raises(InputError, match=r"unknown variant 'RCC'; available: CR, RRC, RRC\+CJ"):
-        variant("RCC")
 
 
 # --- steps on single images -------------------------------------------------------------------------------------------

@@ -4,16 +4,17 @@ import re
 from dataclasses import asdict, replace
 
 import pytest
+from variants import IMAGE_VARIANTS as VARIANTS
 
 from projects.cli import main
-from projects.image.augmentation import VARIANTS, Augmentation, variant
+from projects.image.augmentation import Augmentation
 from projects.report.aggregate import FoundRecord, aggregate
 from projects.report.plot import draw
 from projects.report.render import markdown
 from projects.report.tables import TABLES, Match
 from projects.training.records import Record, append_records
 
-OURS = variant("RRC+RQ")
+OURS = VARIANTS["RRC+RQ"]
 
 
 def record(augmentation: Augmentation = OURS, value=0.5, *, framework="MoCo v3", baseline="", epochs=12, **changes):
@@ -111,7 +112,7 @@ def test_quantization_after_a_random_crop_is_in_all_five_tables():
     ],
 )
 def test_every_method_has_its_row(name, expected):
-    assert cells_of(record(variant(name), framework="BYOL")) == {
+    assert cells_of(record(VARIANTS[name], framework="BYOL")) == {
         number: (row, "BYOL") for number, row in expected.items()
     }
 
@@ -119,13 +120,13 @@ def test_every_method_has_its_row(name, expected):
 @pytest.mark.parametrize("baseline", ["DACL", "i-Mix", "SSQL"])
 @pytest.mark.parametrize("crop", ["CR", "RRC"])
 def test_baselines_are_in_table_3(crop, baseline):
-    assert cells_of(record(variant(crop), baseline=baseline)) == {"3": (f"{crop} + {baseline}", "MoCo-v3")}
-    assert cells_of(record(variant(f"{crop}+RQ"), baseline=baseline)) == {}
+    assert cells_of(record(VARIANTS[crop], baseline=baseline)) == {"3": (f"{crop} + {baseline}", "MoCo-v3")}
+    assert cells_of(record(VARIANTS[f"{crop}+RQ"], baseline=baseline)) == {}
 
 
 def test_every_row_of_table_3_and_4_has_a_method():
     baselines = [
-        record(variant(crop), baseline=baseline) for crop in ("CR", "RRC") for baseline in ("DACL", "i-Mix", "SSQL")
+        record(VARIANTS[crop], baseline=baseline) for crop in ("CR", "RRC") for baseline in ("DACL", "i-Mix", "SSQL")
     ]
     reached = [cells_of(one) for one in [*baselines, *(record(augmentation) for augmentation in VARIANTS.values())]]
     for number in "34":
@@ -134,10 +135,10 @@ def test_every_row_of_table_3_and_4_has_a_method():
 
 @pytest.mark.parametrize("framework", ["MoCo v3", "BYOL"])
 def test_mean_shift_is_in_table_5_whatever_it_is_built_on(framework):
-    assert cells_of(record(variant("MSF"), baseline="MSF", framework=framework, epochs=200)) == {
+    assert cells_of(record(VARIANTS["MSF"], baseline="MSF", framework=framework, epochs=200)) == {
         "5": ("MSF w/w", "200-ep")
     }
-    assert cells_of(record(variant("RRC"), baseline="MSF", framework=framework)) == {}
+    assert cells_of(record(VARIANTS["RRC"], baseline="MSF", framework=framework)) == {}
 
 
 @pytest.mark.parametrize(
@@ -156,10 +157,10 @@ def test_half_random_quantization_is_in_table_1_alone(edges, values, row):
 
 
 def test_the_baseline_is_the_same_whatever_its_absent_quantizer_would_do():
-    idle = replace(variant("RRC"), random_edges=False, random_values=False, p=0.5)
-    assert cells_of(recorded(idle, bins=None)) == cells_of(recorded(idle, bins=0)) == cells_of(record(variant("RRC")))
-    assert cells_of(record(idle)) == cells_of(record(variant("RRC"))) != {}
-    assert cells_of(record(variant("RRC")))["1"] == ("RRC", "MoCo-v3")
+    idle = replace(VARIANTS["RRC"], random_edges=False, random_values=False, p=0.5)
+    assert cells_of(recorded(idle, bins=None)) == cells_of(recorded(idle, bins=0)) == cells_of(record(VARIANTS["RRC"]))
+    assert cells_of(record(idle)) == cells_of(record(VARIANTS["RRC"])) != {}
+    assert cells_of(record(VARIANTS["RRC"]))["1"] == ("RRC", "MoCo-v3")
 
 
 @pytest.mark.parametrize("change", [{"bins": 5}, {"p": 0.5}, {"flip": True}, {"colour": "CJ"}])
@@ -255,7 +256,7 @@ def test_runs_of_two_lengths_share_table_2_and_conflict_in_table_3():
 
 def test_columns_without_an_order_are_panels_with_a_line_for_every_method():
     picture = draw(
-        sheet("4", [record(value=0.4), record(value=0.6, seed=1), record(variant("Full"), framework="BYOL")])
+        sheet("4", [record(value=0.4), record(value=0.6, seed=1), record(VARIANTS["Full"], framework="BYOL")])
     )
     moco, byol = picture.axes
     assert (moco.get_title(), byol.get_title()) == ("MoCo-v3", "BYOL")

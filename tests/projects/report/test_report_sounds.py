@@ -5,8 +5,9 @@ import statistics
 from dataclasses import asdict
 
 import pytest
+from variants import AUDIO_VARIANTS as VARIANTS
 
-from projects.audio.augmentation import VARIANTS, Augmentation
+from projects.audio.augmentation import Augmentation
 from projects.cli import main
 from projects.report.aggregate import FoundRecord, aggregate
 from projects.report.render import markdown

@@ -118,6 +118,23 @@ def test_options_cannot_be_abbreviated(store_path, capsys):
     assert "max_step" in capsys.readouterr().err
 
 
+WRONG_VALUES = {
+    "--model.network.depth=x": "model.network.depth 'x': must be an integer",
+    "--model.network.nempty=x": "model.network.nempty 'x': must be true or false",
+    "--model.quantization.bins=x": "model.quantization.bins 'x': must be an integer or null",
+    "--trainer.callbacks=x": "trainer.callbacks 'x': must be the name or import path of a Callback or null",
+    "--trainer.logger={class_path: CSVLogger, init_args: {x: 1}}": "CSVLogger: Option 'x' is not accepted",
+}
+
+
+@pytest.mark.parametrize(("option", "words"), WRONG_VALUES.items())
+def test_a_value_of_another_type_is_an_error_of_one_line(option, words, capsys):
+    with pytest.raises(SystemExit):
+        main(["--data.store=nowhere.h5", option])
+    (error,) = capsys.readouterr().err.splitlines()
+    assert words in error and "subtypes" not in error
+
+
 def test_without_options_the_missing_one_is_named(capsys):
     with pytest.raises(SystemExit) as stop:
         main([])

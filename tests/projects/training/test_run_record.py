@@ -23,6 +23,14 @@ def test_records_are_appended_in_order(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
 
 
+def test_what_is_already_recorded_is_left_as_it_is(tmp_path):
+    """A run that resumes after its last epoch measures again."""
+    path = tmp_path / "results.json"
+    append_records(path, [record()])
+    append_records(path, [record(value=0.75, seconds=3.0), record(seed=1)])
+    assert read_records(path) == [record(), record(seed=1)]
+
+
 def test_a_key_names_what_was_measured_and_not_what_came_out():
     assert record(value=0.1, seconds=3).key == record(value=0.9).key
     for change in (
