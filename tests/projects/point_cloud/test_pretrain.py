@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -280,13 +281,18 @@ def test_the_configurations_of_the_paper_hold_its_values_and_run(store_path, tmp
 def test_ctrl_c_says_how_to_go_on_and_going_on_works(store_path, tmp_path):
     command = [sys.executable, "-m", "projects.point_cloud.pretrain", f"--data.store={store_path}"]
     command += [f"--out={tmp_path / 'run'}", *SMALL, "--trainer.max_epochs=100000"]
-    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    end = time.monotonic() + 120
-    while not (tmp_path / "run/checkpoints/last.ckpt").exists():
-        assert time.monotonic() < end and run.poll() is None
-        time.sleep(0.2)
-    os.killpg(run.pid, signal.SIGINT)
-    _, error = run.communicate(timeout=60)
+    # A shell without job control starts background commands with SIGINT ignored, which children inherit.
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=listen)
+    try:
+        end = time.monotonic() + 120
+        while not (tmp_path / "run/checkpoints/last.ckpt").exists():
+            assert time.monotonic() < end and run.poll() is None
+            time.sleep(0.2)
+        os.killpg(run.pid, signal.SIGINT)
+        _, error = run.communicate(timeout=60)
+    finally:
+        run.kill()
     assert run.returncode == 130
     assert "--resume last" in error and "Traceback" not in error
     epoch = saved(tmp_path / "run")["epoch"]
