@@ -22,21 +22,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
-from pcrq import InputError
-
-if find_spec("lightning") is None:  # pragma: no cover
-    raise InputError("trainings need Lightning; install it with: pip install lightning")
-
 # Lightning before anything that imports scikit-learn: typing caches Union types by their members, and scikit-learn's
 # order of int and float would make --trainer.limit_train_batches 1 mean 1.0, all batches.
 import lightning.pytorch as pl
+import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from pcrq import InputError
 from pcrq.checkpoint import load_checkpoint
 
 _log = logging.getLogger(__name__)
@@ -189,7 +184,7 @@ class FunctionProgram:
                 return 0
             parser = self.parser()
             options = parser.parse_args(resolve_configs(words, self.configs, self.kind))
-            for name in ("config", "help_all", "sweep"):
+            for name in ("config", "sweep"):
                 options.pop(name, None)
             failures = self.function(**parser.instantiate(options).as_dict())
             for failure in failures or []:
