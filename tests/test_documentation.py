@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import trimesh
+from joblib.externals.loky import get_reusable_executor
 
 from octree import MIDNet, MIDNetConfig
 from octree.pretrained import describe
@@ -42,6 +43,7 @@ def folder(tmp_path, store_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "furniture.zip", "w") as archive:
         archive.write(tmp_path / "chair.obj", "chair.obj")
     monkeypatch.chdir(tmp_path)
+    get_reusable_executor().shutdown()  # workers of earlier tests would look for relative paths in their folder
     return tmp_path
 
 
