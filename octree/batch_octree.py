@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from ocnn.octree import Octree, Points
 
+from octree.layers import weighted_sum
 from octree.point_batch import PointBatch, check_values
 from pcrq import InputError
 
@@ -100,10 +101,11 @@ def interpolate_to_children(data: torch.Tensor, octree: BatchOctree, depth: int,
         (L, C) features of the non-empty nodes of ``depth`` + 1.
     """
     child = octree.nempty_index(depth + 1)
-    octant = torch.arange(8, device=data.device)
-    bits = torch.stack([octant >> 2 & 1, octant >> 1 & 1, octant & 1], dim=1)
+    bits = _corner_steps(data.device)
     quarter = (bits * 2 - 1) / 4  # a child's center is a quarter of its parent's side from the parent's center
-    return _interpolate(data, octree, depth, child >> 3, quarter[child & 7], nempty)
+    column, weight = _corners(quarter)  # of the eight kinds of children
+    octant = child & 7
+    return _interpolate(data, octree, depth, child >> 3, column[octant], weight[octant], nempty)
 
 
 def interpolate_at_points(data: torch.Tensor, octree: BatchOctree, depth: int, nempty: bool) -> torch.Tensor:
@@ -120,40 +122,50 @@ def interpolate_at_points(data: torch.Tensor, octree: BatchOctree, depth: int, n
     """
     parent = octree.nempty_index(depth + 1)[octree.leaf_of_point] >> 3
     position = (octree.input_points.clamp(-1, BELOW_ONE) + 1) * 2 ** (depth - 1)  # in nodes
-    return _interpolate(data, octree, depth, parent, position - position.floor() - 0.5, nempty)
+    column, weight = _corners(position - position.floor() - 0.5)
+    return _interpolate(data, octree, depth, parent, column, weight, nempty)
+
+
+def _corner_steps(device: torch.device) -> torch.Tensor:
+    """(8, 3) int64 in [0, 1]: the corners of a cube, x slowest."""
+    corner = torch.arange(8, device=device)
+    return torch.stack([corner >> 2 & 1, corner >> 1 & 1, corner & 1], dim=1)
+
+
+def _corners(offset: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The eight nodes around a place: the one that it lies in and seven of the 26 neighbors.
+
+    Args:
+        offset: (P, 3) place relative to the center of its node, in sides of the node, in [-0.5, 0.5].
+
+    Returns:
+        (P, 8) int64 columns of the neighbor table and (P, 8) float32 weights, which sum to 1.
+    """
+    step = _corner_steps(offset.device)  # whether to leave the node along each axis
+    toward = torch.where(offset < 0, -1, 1).unsqueeze(1) * step
+    x, y, z = (toward + 1).unbind(dim=2)
+    share = offset.abs().unsqueeze(1)
+    return 9 * x + 3 * y + z, torch.where(step == 1, share, 1 - share).prod(dim=2)
 
 
 def _interpolate(
-    data: torch.Tensor, octree: BatchOctree, depth: int, node: torch.Tensor, offset: torch.Tensor, nempty: bool
+    data: torch.Tensor,
+    octree: BatchOctree,
+    depth: int,
+    node: torch.Tensor,
+    column: torch.Tensor,
+    weight: torch.Tensor,
+    nempty: bool,
 ) -> torch.Tensor:
     """Interpolate at places inside non-empty nodes.
 
-    The eight nodes around a place are the one it lies in and seven of its 26 neighbors, looked up in the
-    neighbor table. Nodes that do not exist are left out and the other weights rescaled.
+    Neighbors that do not exist are left out and the other weights rescaled.
 
     Args:
         node: (P,) int64 node that a place lies in, counted among the non-empty ones.
-        offset: (P, 3) place relative to the node's center, in sides of the node, in [-0.5, 0.5].
+        column, weight: (P, 8) as of :func:`_corners`.
     """
     row = node if nempty else octree.nempty_index(depth)[node]
-    table = octree.get_neigh(depth, "333", 1, nempty)
-    corner = torch.arange(8, device=data.device)
-    step = torch.stack([corner >> 2 & 1, corner >> 1 & 1, corner & 1], dim=1)  # (8, 3) whether to leave the node
-    toward = torch.where(offset < 0, -1, 1).unsqueeze(1) * step  # (P, 8, 3)
-    x, y, z = (toward + 1).unbind(dim=2)
-    share = offset.abs().unsqueeze(1)
-    weight = torch.where(step == 1, share, 1 - share).prod(dim=2)
-    neighbour = table[row].gather(1, 9 * x + 3 * y + z).long()
-    exists = neighbour >= 0
-    weight = torch.where(exists, weight, 0)
-    weight = weight / weight.sum(dim=1, keepdim=True)
-    place = torch.arange(len(node), device=data.device).unsqueeze(1).expand_as(neighbour)
-    with torch.autocast(data.device.type, enabled=False):  # sparse products exist in full precision only
-        matrix = torch.sparse_coo_tensor(
-            torch.stack([place[exists], neighbour[exists]]),
-            weight[exists],
-            (len(node), len(data)),
-            check_invariants=False,
-        )
-        interpolated: torch.Tensor = torch.sparse.mm(matrix, data.float())
-    return interpolated.to(data.dtype)
+    neighbour = octree.get_neigh(depth, "333", 1, nempty)[row.unsqueeze(1), column]
+    weight = torch.where(neighbour >= 0, weight, 0)
+    return weighted_sum(data, neighbour.clamp(min=0).int(), weight / weight.sum(dim=1, keepdim=True))

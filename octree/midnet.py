@@ -23,7 +23,7 @@ from octree.batch_octree import (
     interpolate_to_children,
 )
 from octree.hrnet import STAGES, BackboneFeatures, HRNet, max_pool_to, upsample_to
-from octree.pair_convolution import use_pair_convolution
+from octree.layers import use_pair_convolution
 from octree.point_batch import PointBatch
 from pcrq import InputError
 

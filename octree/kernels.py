@@ -1,0 +1,74 @@
+"""Compiled kernels for octree networks on the CPU: convolution, pooling and interpolation of node features.
+
+``kernels.cpp`` is compiled when the package is installed where a C++ compiler is present. Without it everything works
+through PyTorch's operations, several times slower.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.machinery
+import logging
+import platform
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+TILE = 128
+"""Targets whose pairs the convolution stores together."""
+
+_VERSION = 1  # raise it here and in kernels.cpp whenever the interface between both changes
+_SUFFIX = {torch.float32: "_f32", torch.float64: "_f64"}
+
+
+def _load() -> ctypes.CDLL | None:
+    """The library that belongs to this file; None, and the reason in the log, if there is none."""
+    names = [f"_kernels{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
+    path = next((path for path in map(Path(__file__).with_name, names) if path.exists()), None)
+    if path is None:
+        reason = "it was not compiled"
+    elif platform.machine() in ("x86_64", "AMD64") and "AVX" not in torch.backends.cpu.get_cpu_capability():
+        reason = "this processor has no AVX2"
+    else:
+        try:
+            library = ctypes.CDLL(str(path))
+            library.pcrq_count_pairs.restype = ctypes.c_int64
+            if library.pcrq_version() == _VERSION:
+                return library
+            reason = "it is of another version; install the package again"
+        except OSError as error:
+            reason = str(error)
+    logging.getLogger(__name__).info("octree networks run on the CPU without their compiled library: %s", reason)
+    return None
+
+
+library = _load()
+"""None where the kernels cannot be used; PyTorch's operations replace them."""
+
+
+def call(name: str, *arguments: Tensor | int, dtype: torch.dtype | None = None) -> int:
+    """Call a function of ``kernels.cpp`` with the number of threads of torch as its last argument.
+
+    Args:
+        name: without prefix, and without the suffix of the type.
+        arguments: contiguous tensors on the CPU, and integers.
+        dtype: float32 or float64, for functions that exist for both.
+    """
+    function = getattr(library, f"pcrq_{name}{'' if dtype is None else _SUFFIX[dtype]}")
+    converted = [
+        ctypes.c_void_p(argument.data_ptr()) if isinstance(argument, Tensor) else ctypes.c_int64(argument)
+        for argument in arguments
+    ]
+    result: int = function(*converted, ctypes.c_int64(torch.get_num_threads()))
+    return result
+
+
+def use_for(data: Tensor) -> bool:
+    """Whether the kernels compute with these node features."""
+    return library is not None and data.device.type == "cpu"
+
+
+def in_precision(data: Tensor) -> Tensor:
+    """Convert data to a type of the kernels: float64 stays, everything else becomes float32."""
+    return data.contiguous() if data.dtype == torch.float64 else data.float().contiguous()
