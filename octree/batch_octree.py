@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from ocnn.octree import Octree, Points
 
+from octree import kernels
 from octree.layers import weighted_sum
 from octree.point_batch import PointBatch, check_values
 from pcrq import InputError
@@ -81,6 +82,12 @@ def build_neighbours(octree: BatchOctree, nempty: bool) -> None:
 def _neighbours_by_parent(octree: BatchOctree, depth: int) -> torch.Tensor:
     """(L, 27) int64 neighbors among the L non-empty nodes of ``depth``, -1 where there is none."""
     node = octree.nempty_index(depth)
+    if kernels.use_for(node):
+        table = node.new_empty(len(node), 27)
+        luts = octree.lut_parent, octree.lut_child
+        parents = octree.nempty_neighs[depth - 1].contiguous()
+        kernels.call("child_neighbors", table, parents, octree.children[depth], node, *luts, len(node))
+        return table
     parent, octant = node >> 3, node & 7
     parent_neighbour = octree.nempty_neighs[depth - 1][parent].gather(1, octree.lut_parent[octant])
     neighbour_node = (parent_neighbour << 3) + octree.lut_child[octant]
@@ -101,11 +108,8 @@ def interpolate_to_children(data: torch.Tensor, octree: BatchOctree, depth: int,
         (L, C) features of the non-empty nodes of ``depth`` + 1.
     """
     child = octree.nempty_index(depth + 1)
-    bits = _corner_steps(data.device)
-    quarter = (bits * 2 - 1) / 4  # a child's center is a quarter of its parent's side from the parent's center
-    column, weight = _corners(quarter)  # of the eight kinds of children
-    octant = child & 7
-    return _interpolate(data, octree, depth, child >> 3, column[octant], weight[octant], nempty)
+    quarter = (_corner_steps(data.device) * 2 - 1) / 4  # of the parent's side, from the parent's center to a child's
+    return _interpolate(data, octree, depth, child >> 3, quarter[child & 7], nempty)
 
 
 def interpolate_at_points(data: torch.Tensor, octree: BatchOctree, depth: int, nempty: bool) -> torch.Tensor:
@@ -122,50 +126,38 @@ def interpolate_at_points(data: torch.Tensor, octree: BatchOctree, depth: int, n
     """
     parent = octree.nempty_index(depth + 1)[octree.leaf_of_point] >> 3
     position = (octree.input_points.clamp(-1, BELOW_ONE) + 1) * 2 ** (depth - 1)  # in nodes
-    column, weight = _corners(position - position.floor() - 0.5)
-    return _interpolate(data, octree, depth, parent, column, weight, nempty)
+    return _interpolate(data, octree, depth, parent, position - position.floor() - 0.5, nempty)
+
+
+def _interpolate(
+    data: torch.Tensor, octree: BatchOctree, depth: int, node: torch.Tensor, offset: torch.Tensor, nempty: bool
+) -> torch.Tensor:
+    """Interpolate at places inside non-empty nodes.
+
+    The eight nodes around a place are the one that it lies in and seven of its 26 neighbors, looked up in the neighbor
+    table. Nodes that do not exist are left out and the other weights rescaled.
+
+    Args:
+        node: (P,) int64 node that a place lies in, counted among the non-empty ones.
+        offset: (P, 3) float32 place relative to the node's center, in sides of the node, in [-0.5, 0.5].
+    """
+    row = node if nempty else octree.nempty_index(depth)[node]
+    table = octree.get_neigh(depth, "333", 1, nempty)
+    if kernels.use_for(data):
+        index, weight = torch.empty(len(row), 8, dtype=torch.int32), torch.empty(len(row), 8)
+        kernels.call("corners", index, weight, table.long().contiguous(), row, offset.contiguous(), len(row))
+        return weighted_sum(data, index, weight)
+    step = _corner_steps(data.device)
+    toward = torch.where(offset < 0, -1, 1).unsqueeze(1) * step  # (P, 8, 3)
+    x, y, z = (toward + 1).unbind(dim=2)
+    share = offset.abs().unsqueeze(1)
+    weight = torch.where(step == 1, share, 1 - share).prod(dim=2)
+    neighbour = table[row].gather(1, 9 * x + 3 * y + z)
+    weight = torch.where(neighbour >= 0, weight, 0)
+    return weighted_sum(data, neighbour.clamp(min=0).int(), weight / weight.sum(dim=1, keepdim=True))
 
 
 def _corner_steps(device: torch.device) -> torch.Tensor:
     """(8, 3) int64 in [0, 1]: the corners of a cube, x slowest."""
     corner = torch.arange(8, device=device)
     return torch.stack([corner >> 2 & 1, corner >> 1 & 1, corner & 1], dim=1)
-
-
-def _corners(offset: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The eight nodes around a place: the one that it lies in and seven of the 26 neighbors.
-
-    Args:
-        offset: (P, 3) place relative to the center of its node, in sides of the node, in [-0.5, 0.5].
-
-    Returns:
-        (P, 8) int64 columns of the neighbor table and (P, 8) float32 weights, which sum to 1.
-    """
-    step = _corner_steps(offset.device)  # whether to leave the node along each axis
-    toward = torch.where(offset < 0, -1, 1).unsqueeze(1) * step
-    x, y, z = (toward + 1).unbind(dim=2)
-    share = offset.abs().unsqueeze(1)
-    return 9 * x + 3 * y + z, torch.where(step == 1, share, 1 - share).prod(dim=2)
-
-
-def _interpolate(
-    data: torch.Tensor,
-    octree: BatchOctree,
-    depth: int,
-    node: torch.Tensor,
-    column: torch.Tensor,
-    weight: torch.Tensor,
-    nempty: bool,
-) -> torch.Tensor:
-    """Interpolate at places inside non-empty nodes.
-
-    Neighbors that do not exist are left out and the other weights rescaled.
-
-    Args:
-        node: (P,) int64 node that a place lies in, counted among the non-empty ones.
-        column, weight: (P, 8) as of :func:`_corners`.
-    """
-    row = node if nempty else octree.nempty_index(depth)[node]
-    neighbour = octree.get_neigh(depth, "333", 1, nempty)[row.unsqueeze(1), column]
-    weight = torch.where(neighbour >= 0, weight, 0)
-    return weighted_sum(data, neighbour.clamp(min=0).int(), weight / weight.sum(dim=1, keepdim=True))

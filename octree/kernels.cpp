@@ -17,6 +17,10 @@ using std::uint8_t;
 
 constexpr int64_t kTile = 128;  // target nodes whose pairs are stored together: their features stay in the L1 or L2 cache
 
+// All threads, or one if there is so little work that waiting for the others would take longer. (Teams of changing sizes
+// would make OpenMP start and end threads.)
+int64_t team(int64_t threads, int64_t operations) { return operations < 100000 ? 1 : threads; }
+
 template <typename T>
 struct Simd {
   typedef T type __attribute__((vector_size(32), aligned(sizeof(T)), may_alias));
@@ -67,6 +71,7 @@ template <typename T>
 void convolve(T* out, const T* data, const T* weights, const int64_t* begin, const int32_t* target,
               const int32_t* source, int64_t rows, int64_t offsets, int64_t in, int64_t columns, int64_t threads) {
   constexpr int64_t lanes = Simd<T>::lanes;
+  threads = team(threads, begin[(rows + kTile - 1) / kTile * offsets] * in * columns / 8);
 #pragma omp parallel for schedule(dynamic, 4) num_threads(threads)
   for (int64_t tile = 0; tile < (rows + kTile - 1) / kTile; ++tile) {
     int64_t height = std::min(kTile, rows - tile * kTile);
@@ -119,6 +124,7 @@ void convolve_weights(T* out, const T* data, const T* grad, const int64_t* begin
                       int64_t threads) {
   constexpr int64_t lanes = Simd<T>::lanes;
   int64_t tiles = (rows + kTile - 1) / kTile, size = offsets * in * columns;
+  threads = team(threads, begin[tiles * offsets] * in * columns / 8);
   std::vector<T> parts(threads * size);
 #pragma omp parallel for schedule(static, 1) num_threads(threads)
   for (int64_t part = 0; part < threads; ++part) {
@@ -145,7 +151,7 @@ void convolve_weights(T* out, const T* data, const T* grad, const int64_t* begin
 template <typename T>
 void segment_max(T* out, uint8_t* which, const T* data, const int64_t* start, int64_t segments, int64_t columns,
                  int64_t threads) {
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(team(threads, segments * columns * 4))
   for (int64_t m = 0; m < segments; ++m) {
     T* best = out + m * columns;
     uint8_t* arg = which + m * columns;
@@ -166,7 +172,7 @@ void segment_max(T* out, uint8_t* which, const T* data, const int64_t* start, in
 template <typename T>
 void segment_max_backward(T* out, const uint8_t* which, const T* grad, const int64_t* start, int64_t segments,
                           int64_t columns, int64_t threads) {
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(team(threads, segments * columns * 4))
   for (int64_t m = 0; m < segments; ++m)
     for (int64_t row = start[m]; row < start[m + 1]; ++row)
       for (int64_t c = 0; c < columns; ++c)
@@ -175,7 +181,7 @@ void segment_max_backward(T* out, const uint8_t* which, const T* grad, const int
 
 template <typename T>
 void segment_sum(T* out, const T* data, const int64_t* start, int64_t segments, int64_t columns, int64_t threads) {
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(team(threads, segments * columns * 4))
   for (int64_t m = 0; m < segments; ++m) {
     T* sum = out + m * columns;
     std::fill(sum, sum + columns, T(0));
@@ -188,7 +194,7 @@ void segment_sum(T* out, const T* data, const int64_t* start, int64_t segments, 
 template <typename T>
 void interpolate(T* out, const T* data, const int32_t* index, const float* weight, int64_t places, int64_t columns,
                  int64_t threads) {
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(team(threads, places * columns * 8))
   for (int64_t p = 0; p < places; ++p) {
     T* sum = out + p * columns;
     std::fill(sum, sum + columns, T(0));
@@ -205,8 +211,8 @@ void interpolate(T* out, const T* data, const int32_t* index, const float* weigh
 template <typename T>
 void interpolate_backward(T* out, const T* grad, const int32_t* index, const float* weight, int64_t places,
                           int64_t columns, int64_t threads) {
-  int64_t parts = std::max<int64_t>(1, std::min(threads, columns / 16));
-#pragma omp parallel for schedule(static, 1) num_threads(threads)
+  int64_t parts = std::max<int64_t>(1, std::min(team(threads, places * columns * 8), columns / 16));
+#pragma omp parallel for schedule(static, 1) num_threads(parts > 1 ? threads : 1)
   for (int64_t part = 0; part < parts; ++part) {
     int64_t first = columns * part / parts, last = columns * (part + 1) / parts;
     for (int64_t j = 0; j < 8 * places; ++j) {
@@ -230,7 +236,7 @@ int64_t pcrq_tile() { return kTile; }
 // Count the existing neighbors of a (rows, offsets) table by tile and offset; begin has tiles * offsets + 1 entries.
 int64_t pcrq_count_pairs(const int64_t* table, int64_t rows, int64_t offsets, int64_t* begin, int64_t threads) {
   int64_t tiles = (rows + kTile - 1) / kTile;
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(team(threads, rows * offsets))
   for (int64_t tile = 0; tile < tiles; ++tile) {
     int64_t* count = begin + tile * offsets + 1;
     std::fill(count, count + offsets, 0);
@@ -244,7 +250,7 @@ int64_t pcrq_count_pairs(const int64_t* table, int64_t rows, int64_t offsets, in
 
 void pcrq_fill_pairs(const int64_t* table, int64_t rows, int64_t offsets, const int64_t* begin, int32_t* target,
                      int32_t* source, int64_t threads) {
-#pragma omp parallel for num_threads(threads)
+#pragma omp parallel for num_threads(team(threads, rows * offsets))
   for (int64_t tile = 0; tile < (rows + kTile - 1) / kTile; ++tile) {
     for (int64_t k = 0; k < offsets; ++k) {
       int64_t next = begin[tile * offsets + k];
@@ -255,6 +261,45 @@ void pcrq_fill_pairs(const int64_t* table, int64_t rows, int64_t offsets, const 
         source[next++] = static_cast<int32_t>(neighbor);
       }
     }
+  }
+}
+
+// Neighbors of the non-empty nodes of one depth, from those of their parents: a (rows, 27) table, -1 for a missing one.
+void pcrq_child_neighbors(int64_t* table, const int64_t* parent_table, const int32_t* children, const int64_t* node,
+                          const int64_t* lut_parent, const int64_t* lut_child, int64_t rows, int64_t threads) {
+#pragma omp parallel for num_threads(team(threads, rows * 27 * 2))
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t* parents = parent_table + 27 * (node[row] >> 3);
+    const int64_t octant = 27 * (node[row] & 7);
+    for (int64_t k = 0; k < 27; ++k) {
+      int64_t parent = parents[lut_parent[octant + k]];
+      table[27 * row + k] = parent < 0 ? -1 : children[8 * parent + lut_child[octant + k]];
+    }
+  }
+}
+
+// The eight nodes around places at an offset in [-0.5, 0.5] from the center of their node, and their trilinear weights;
+// the weights of missing nodes are zero and the others sum to 1.
+void pcrq_corners(int32_t* index, float* weight, const int64_t* table, const int64_t* row, const float* offset,
+                  int64_t places, int64_t threads) {
+  constexpr int64_t stride[3] = {9, 3, 1};
+#pragma omp parallel for num_threads(team(threads, places * 64))
+  for (int64_t p = 0; p < places; ++p) {
+    float total = 0;
+    for (int64_t j = 0; j < 8; ++j) {
+      int64_t column = 13;
+      float w = 1;
+      for (int64_t axis = 0; axis < 3; ++axis) {
+        const float x = offset[3 * p + axis], share = x < 0 ? -x : x;
+        const bool leave = j >> (2 - axis) & 1;
+        w *= leave ? share : 1 - share;
+        if (leave) column += x < 0 ? -stride[axis] : stride[axis];
+      }
+      int64_t node = table[27 * row[p] + column];
+      index[8 * p + j] = static_cast<int32_t>(std::max<int64_t>(node, 0));
+      total += weight[8 * p + j] = node < 0 ? 0 : w;
+    }
+    for (int64_t j = 0; j < 8; ++j) weight[8 * p + j] /= total;
   }
 }
 
