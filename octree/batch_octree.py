@@ -83,7 +83,7 @@ def _neighbours_by_parent(octree: BatchOctree, depth: int) -> torch.Tensor:
     """(L, 27) int64 neighbors among the L non-empty nodes of ``depth``, -1 where there is none."""
     node = octree.nempty_index(depth)
     if kernels.use_for(node):
-        table = node.new_empty(len(node), 27)
+        table: torch.Tensor = node.new_empty(len(node), 27)
         luts = octree.lut_parent, octree.lut_child
         parents = octree.nempty_neighs[depth - 1].contiguous()
         kernels.call("child_neighbors", table, parents, octree.children[depth], node, *luts, len(node))

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 
 from octree import kernels
+from pcrq import InputError
 
 _LANES = 8  # columns that the kernels compute at once
 
@@ -36,7 +37,9 @@ class PairConv(ocnn.nn.OctreeConv):  # type: ignore[misc] # ocnn has no types
         if data.device.type != "cpu":
             out = super().forward(data, octree, depth)
             return out
-        out = _convolve(self, data, self.weights, node_pairs(octree, depth, self.kernel, self.stride, self.nempty))
+        out = _convolve(
+            self, data, depth, self.weights, node_pairs(octree, depth, self.kernel, self.stride, self.nempty)
+        )
         if self.stride == 2 and not self.nempty:
             out = ocnn.nn.octree_pad(out, octree, depth - 1)
         return out
@@ -55,12 +58,12 @@ class PairDeconv(ocnn.nn.OctreeDeconv):  # type: ignore[misc]
                 data = ocnn.nn.octree_depad(data, octree, depth)
             depth += 1
         pairs = node_pairs(octree, depth, self.kernel, self.stride, self.nempty)
-        return _convolve(self, data, pairs.transposed_weights(self.weights), pairs.transposed)
+        return _convolve(self, data, depth, pairs.transposed_weights(self.weights), pairs.transposed)
 
 
 def use_pair_convolution(module: torch.nn.Module) -> torch.nn.Module:
     """Replace every octree convolution of ocnn inside ``module``, keeping weights and their names."""
-    replacements = {ocnn.nn.OctreeConv: PairConv, ocnn.nn.OctreeDeconv: PairDeconv}
+    replacements: dict[type, Any] = {ocnn.nn.OctreeConv: PairConv, ocnn.nn.OctreeDeconv: PairDeconv}
     for name, child in module.named_children():
         if type(child) in replacements:
             conv = replacements[type(child)](
@@ -137,7 +140,9 @@ def node_pairs(octree: Octree, depth: int, kernel: str = "333", stride: int = 1,
     return cache[key]
 
 
-def _convolve(conv: ocnn.nn.OctreeConv, data: Tensor, weights: Tensor, pairs: Pairs) -> Tensor:
+def _convolve(conv: ocnn.nn.OctreeConv, data: Tensor, depth: int, weights: Tensor, pairs: Pairs) -> Tensor:
+    if data.shape != (pairs.sources, conv.in_channels):
+        raise _wrong_size(data, (pairs.sources, conv.in_channels), depth)
     if torch.is_autocast_enabled("cpu"):
         data = data.to(torch.get_autocast_dtype("cpu"))
     out: Tensor = _Convolution.apply(data, weights.to(data.dtype), pairs)
@@ -154,7 +159,7 @@ class _Convolution(Function):
         return _forward(data, weights, pairs)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         data, weights = ctx.saved_tensors
         pairs: Pairs = ctx.pairs
@@ -197,6 +202,10 @@ def _whole_lanes(tensor: Tensor) -> Tensor:
     return F.pad(tensor, (0, -tensor.shape[-1] % _LANES))
 
 
+def _wrong_size(data: Tensor, size: tuple[int, int], depth: int) -> InputError:
+    return InputError(f"features of the nodes of depth {depth} are {tuple(data.shape)}, but must be {size}")
+
+
 # --- pooling and upsampling between a node and its children ---
 
 
@@ -212,11 +221,12 @@ def max_pool(data: Tensor, octree: Octree, depth: int, nempty: bool) -> Tensor:
     Returns:
         (M, C) features of the nodes of ``depth`` - 1; zero for the empty ones.
     """
+    _check_nodes(data, octree, depth, nempty)
+    pooled: Tensor
     if not kernels.use_for(data):
-        pooled: Tensor = ocnn.nn.octree_max_pool(data, octree, depth, nempty)
+        pooled = ocnn.nn.octree_max_pool(data, octree, depth, nempty)
         return pooled
-    start = child_start(octree, depth, nempty)
-    pooled = _SegmentMax.apply(data, start)
+    pooled = _SegmentMax.apply(data, child_start(octree, depth, nempty))
     return pooled if nempty else ocnn.nn.octree_pad(pooled, octree, depth - 1)
 
 
@@ -232,6 +242,7 @@ def upsample(data: Tensor, octree: Octree, depth: int, nempty: bool) -> Tensor:
     Returns:
         (L, C) features of the nodes of ``depth`` + 1, or of the non-empty ones.
     """
+    _check_nodes(data, octree, depth, nempty)
     if not nempty:
         data = ocnn.nn.octree_depad(data, octree, depth)
     start = child_start(octree, depth + 1, nempty)
@@ -248,6 +259,12 @@ def child_start(octree: Octree, depth: int, nempty: bool) -> Tensor:
     return F.pad(children.cumsum(0), (1, 0))
 
 
+def _check_nodes(data: Tensor, octree: Octree, depth: int, nempty: bool) -> None:
+    nodes = int((octree.nnum_nempty if nempty else octree.nnum)[depth])
+    if len(data) != nodes:
+        raise _wrong_size(data, (nodes, data.shape[1]), depth)
+
+
 class _SegmentMax(Function):
     """out[m] = maximum of data[start[m] : start[m + 1]]; the gradient goes to the first maximum."""
 
@@ -261,7 +278,7 @@ class _SegmentMax(Function):
         return out.to(data.dtype)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         which, start = ctx.saved_tensors
         g = kernels.in_precision(grad)
@@ -279,7 +296,7 @@ class _Repeat(Function):
         return data.index_select(0, parent)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (start,) = ctx.saved_tensors
         g = kernels.in_precision(grad)
@@ -311,7 +328,8 @@ def weighted_sum(data: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         matrix = torch.sparse_coo_tensor(
             entries, weight.reshape(-1), (len(index), len(data)), check_invariants=False
         )  # fmt: skip
-        return torch.sparse.mm(matrix, data.float()).to(data.dtype)
+        product: Tensor = torch.sparse.mm(matrix, data.float())
+    return product.to(data.dtype)
 
 
 class _WeightedSum(Function):
@@ -325,7 +343,7 @@ class _WeightedSum(Function):
         return out.to(data.dtype)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         index, weight = ctx.saved_tensors
         g = kernels.in_precision(grad)

@@ -7,10 +7,12 @@ of the last features takes the place of these weights (Wu et al., CVPR 2018).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import Function, once_differentiable
 
 from octree.midnet import MIDFeatures
 from octree.point_batch import PointBatch
@@ -83,12 +85,12 @@ class MIDLoss(nn.Module):
         index, batch_id, patch = self._targets(features, batch)
         with torch.autocast(batch.device.type, enabled=False):
             shape_logits = self.shape_memory.similarity(features.global_feature) / TEMPERATURE
-            point_logits = self.patch_memory.similarity(features.local_feature, batch_id, index) / TEMPERATURE
+            point_loss, point_accuracy = self.patch_memory.classify(features.local_feature, batch_id, index, patch)
         return MIDLosses(
             shape_loss=F.cross_entropy(shape_logits, index),
-            point_loss=F.cross_entropy(point_logits, patch),
+            point_loss=point_loss,
             shape_accuracy=_accuracy(shape_logits, index),
-            point_accuracy=_accuracy(point_logits, patch),
+            point_accuracy=point_accuracy,
         )
 
     def update(self, features: MIDFeatures, batch: PointBatch) -> None:
@@ -208,6 +210,25 @@ class PatchMemory(nn.Module):
         super().__init__()
         self.register_buffer("memory", _random_unit_vectors(shapes, patches, channels))
 
+    def classify(
+        self, feature: torch.Tensor, batch_id: torch.Tensor, index: torch.Tensor, patch: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cross-entropy and accuracy of (L, D') unit features among the patches of their own shape.
+
+        Args:
+            feature, batch_id, index: as for :meth:`similarity`.
+            patch: (L,) int64 in [0, P), the true patch.
+
+        Returns:
+            Two scalars; the second has no gradient.
+        """
+        if feature.device.type == "cpu":
+            memory = self.memory.index_select(0, index).float()
+            loss, accuracy = _PatchCrossEntropy.apply(feature, memory, batch_id, patch)
+            return loss, accuracy
+        logits = self.similarity(feature, batch_id, index) / TEMPERATURE
+        return F.cross_entropy(logits, patch), _accuracy(logits, patch)
+
     def similarity(self, feature: torch.Tensor, batch_id: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """(L, P) cosine of (L, D') unit features with the patches of their own shape.
 
@@ -244,6 +265,38 @@ class PatchMemory(nn.Module):
         seen = total.abs().sum(dim=2, keepdim=True) > 0
         old = self.memory[row]
         self.memory[row] = torch.where(seen, _moved(old, F.normalize(total, dim=2)), old)
+
+
+class _PatchCrossEntropy(Function):
+    """Softmax cross-entropy and its gradient shape by shape, so that the logits of one shape stay in the cache."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, feature: torch.Tensor, memory: torch.Tensor, batch_id: torch.Tensor, patch: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        weights = memory / TEMPERATURE
+        gradient = torch.empty_like(feature, dtype=weights.dtype)
+        parts = torch.bincount(batch_id, minlength=len(memory)).tolist()
+        log_likelihood, hits = [], []
+        pieces = zip(feature.float().split(parts), gradient.split(parts), patch.split(parts), weights, strict=True)
+        for x, grad, target, weight in pieces:
+            target = target.unsqueeze(1)
+            probability = (x @ weight.t()).softmax(1)  # the logits are at most 1 / TEMPERATURE: none underflows
+            likelihood = probability.gather(1, target)
+            log_likelihood.append(likelihood.log().sum())
+            hits.append((likelihood >= probability.amax(1, keepdim=True)).sum())
+            probability.scatter_add_(1, target, torch.full_like(likelihood, -1))
+            torch.mm(probability, weight, out=grad)
+        ctx.save_for_backward(gradient.div_(len(feature)).to(feature.dtype))
+        accuracy = torch.stack(hits).sum() / len(feature)
+        ctx.mark_non_differentiable(accuracy)
+        return -torch.stack(log_likelihood).sum() / len(feature), accuracy
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * grad, None, None, None
 
 
 def majority_patch(row: torch.Tensor, patches: torch.Tensor, count: int, limit: int) -> torch.Tensor:

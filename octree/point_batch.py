@@ -136,7 +136,8 @@ class PointBatch:
         """Keep the points where ``mask`` (N,) bool is true; the number of clouds stays."""
         per_point = ("points", "normals", "batch_id", "labels", "patches")
         values: dict[str, Any] = {name: getattr(self, name) for name in per_point}
-        return replace(self, **{name: v[mask] for name, v in values.items() if v is not None})
+        row = mask.nonzero().squeeze(1)  # once, and a GPU is waited for once
+        return replace(self, **{name: v.index_select(0, row) for name, v in values.items() if v is not None})
 
     def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> PointBatch:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
