@@ -4,6 +4,7 @@
 // do not vary from run to run; only the weight gradient depends on the number of threads.
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -190,6 +191,36 @@ void segment_sum(T* out, const T* data, const int64_t* start, int64_t segments, 
   }
 }
 
+// Rows divided by their length, or by the smallest length that is allowed.
+template <typename T>
+void normalize(T* out, T* length, const T* data, int64_t rows, int64_t columns, int64_t threads) {
+#pragma omp parallel for num_threads(team(threads, rows * columns * 4))
+  for (int64_t row = 0; row < rows; ++row) {
+    const T* x = data + row * columns;
+    T sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t c = 0; c < columns; ++c) sum += x[c] * x[c];
+    const T norm = std::sqrt(sum), divisor = norm < T(1e-12) ? T(1e-12) : norm;
+    length[row] = norm;
+    for (int64_t c = 0; c < columns; ++c) out[row * columns + c] = x[c] / divisor;
+  }
+}
+
+template <typename T>
+void normalize_backward(T* out, const T* grad, const T* unit, const T* length, int64_t rows, int64_t columns,
+                        int64_t threads) {
+#pragma omp parallel for num_threads(team(threads, rows * columns * 4))
+  for (int64_t row = 0; row < rows; ++row) {
+    const T *g = grad + row * columns, *y = unit + row * columns;
+    T dot = 0;
+#pragma omp simd reduction(+ : dot)
+    for (int64_t c = 0; c < columns; ++c) dot += g[c] * y[c];
+    if (length[row] < T(1e-12)) dot = 0;
+    const T divisor = length[row] < T(1e-12) ? T(1e-12) : length[row];
+    for (int64_t c = 0; c < columns; ++c) out[row * columns + c] = (g[c] - dot * y[c]) / divisor;
+  }
+}
+
 // out[p] = sum over 8 neighbors of weight[p][j] * data[index[p][j]]; a weight of 0 marks a missing neighbor.
 template <typename T>
 void interpolate(T* out, const T* data, const int32_t* index, const float* weight, int64_t places, int64_t columns,
@@ -325,6 +356,13 @@ void pcrq_corners(int32_t* index, float* weight, const int64_t* table, const int
   void pcrq_segment_sum_##suffix(T* out, const T* data, const int64_t* start, int64_t segments, int64_t columns,       \
                                  int64_t threads) {                                                                    \
     segment_sum(out, data, start, segments, columns, threads);                                                         \
+  }                                                                                                                    \
+  void pcrq_normalize_##suffix(T* out, T* length, const T* data, int64_t rows, int64_t columns, int64_t threads) {     \
+    normalize(out, length, data, rows, columns, threads);                                                              \
+  }                                                                                                                    \
+  void pcrq_normalize_backward_##suffix(T* out, const T* grad, const T* unit, const T* length, int64_t rows,           \
+                                        int64_t columns, int64_t threads) {                                            \
+    normalize_backward(out, grad, unit, length, rows, columns, threads);                                               \
   }                                                                                                                    \
   void pcrq_interpolate_##suffix(T* out, const T* data, const int32_t* index, const float* weight, int64_t places,     \
                                  int64_t columns, int64_t threads) {                                                   \

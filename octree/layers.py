@@ -350,3 +350,31 @@ class _WeightedSum(Function):
         out = g.new_zeros(ctx.rows, g.shape[1])
         kernels.call("interpolate_backward", out, g, index, weight, len(index), g.shape[1], dtype=g.dtype)
         return out.to(grad.dtype), None, None
+
+
+# --- unit vectors ---
+
+
+def unit_vectors(data: Tensor) -> Tensor:
+    """Divide every row of (L, C) features by its length, in float32 or float64; a row of zeros stays zero."""
+    if not kernels.use_for(data):
+        return F.normalize(data if data.dtype == torch.float64 else data.float(), dim=1)
+    out: Tensor = _UnitVectors.apply(kernels.in_precision(data))
+    return out
+
+
+class _UnitVectors(Function):
+    @staticmethod
+    def forward(ctx: Any, data: Tensor) -> Tensor:
+        out, length = torch.empty_like(data), data.new_empty(len(data))
+        kernels.call("normalize", out, length, data, *data.shape, dtype=data.dtype)
+        ctx.save_for_backward(out, length)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        unit, length = ctx.saved_tensors
+        out = torch.empty_like(unit)
+        kernels.call("normalize_backward", out, grad.contiguous(), unit, length, *unit.shape, dtype=unit.dtype)
+        return out

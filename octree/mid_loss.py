@@ -67,6 +67,7 @@ class MIDLoss(nn.Module):
             raise InputError(f"MIDLoss of {shapes} shapes and {patches} patches: all numbers must be at least 1")
         self.shape_memory = ShapeMemory(shapes, shape_channels)
         self.patch_memory = PatchMemory(shapes, patches, point_channels)
+        self._last: tuple[list[Any], tuple[torch.Tensor, torch.Tensor, torch.Tensor]] | None = None
 
     def forward(self, features: MIDFeatures, batch: PointBatch) -> MIDLosses:
         """Softmax cross-entropy against both memory banks, at temperature 0.1, always in full precision.
@@ -108,13 +109,18 @@ class MIDLoss(nn.Module):
         """The (B,) rows of the shapes in the banks, and the (L,) cloud and (L,) patch of every local feature."""
         assert batch.patches is not None
         index, row = batch.index, features.local_of_point
+        key = [(t, None if t is None else t._version) for t in (batch.index, batch.batch_id, batch.patches, row)]
+        if self._last and all(a is b and v == w for (a, v), (b, w) in zip(self._last[0], key, strict=True)):
+            return self._last[1]  # update() needs what forward() has computed
         if batch.batch_size == len(self.shape_memory.memory):  # all shapes, perhaps without an index
             index = torch.where((index < 0).all(), torch.arange(len(index), device=index.device), index)
-        if row is None:
-            return index, batch.batch_id, batch.patches
-        count = len(features.local_feature)
-        batch_id = batch.batch_id.new_zeros(count).scatter_(0, row, batch.batch_id)
-        return index, batch_id, majority_patch(row, batch.patches, count, self.patch_memory.memory.shape[1])
+        batch_id, patch = batch.batch_id, batch.patches
+        if row is not None:
+            count = len(features.local_feature)
+            batch_id = batch.batch_id.new_zeros(count).scatter_(0, row, batch.batch_id)
+            patch = majority_patch(row, batch.patches, count, self.patch_memory.memory.shape[1])
+        self._last = key, (index, batch_id, patch)
+        return self._last[1]
 
     def _check_sizes(self, features: MIDFeatures, batch: PointBatch) -> None:
         """Check what is known without waiting for the device."""
