@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from quantize import by_mask, draw
-from timing import compare, describe, machine, write_json
+from timing import Options, compare, describe, machine, write_json
 from torch import Tensor
 
 from projects.audio.augmentation import AudioViews, Augmentation, ResizeCrops
@@ -116,7 +116,7 @@ def main() -> None:
         "librosa, clip by clip": lambda: [librosa_log_mel(waveform, filters) for waveform in waveforms.numpy()],
     }
     title = f"log-mel spectrograms of {CLIPS} clips of 0.95 s"
-    results["seconds"][title] = compare(front_ends, args.device, args.rounds)
+    results["seconds"][title] = compare(front_ends, Options(args.device, args.rounds))
     show(title, results["seconds"][title], CLIPS * SEGMENT_SAMPLES / SAMPLE_RATE, "x real time")
     for augmentation in (Augmentation(bins=None), Augmentation(mixup=0.4, bins=None), Augmentation()):
         views = AudioViews(augmentation, LogMelStatistics(0, 1)).to(args.device)
@@ -129,7 +129,7 @@ def main() -> None:
             ),
         }
         title = f"two views of {CLIPS} clips, {augmentation.name}"
-        results["seconds"][title] = compare(contenders, args.device, args.rounds)
+        results["seconds"][title] = compare(contenders, Options(args.device, args.rounds))
         show(title, results["seconds"][title], CLIPS, "clips/s")
     write_json(results, args.json)
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from timing import compare, describe, machine, write_json
+from timing import Options, compare, describe, machine, write_json
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -126,11 +126,12 @@ def main() -> None:
         images = args.steps * args.batch_size
         inputs = {augmentation.name: Input(source, augmentation, args) for augmentation in VARIANTS}
         print("  input")
-        seconds = compare({kind: views.run for kind, views in inputs.items()}, args.device, max(3, args.rounds))
+        options = Options(args.device, max(3, args.rounds))
+        seconds = compare({kind: views.run for kind, views in inputs.items()}, options)
         rates = {"input": report(seconds, images)}
         trainers = {kind: Trainer(views, args) for kind, views in inputs.items()}
         print("  complete steps")
-        seconds = compare({kind: trainer.run for kind, trainer in trainers.items()}, args.device, args.rounds)
+        seconds = compare({kind: trainer.run for kind, trainer in trainers.items()}, Options(args.device, args.rounds))
         rates["complete steps"] = report(seconds, images)
     settings = {name: str(value) for name, value in vars(args).items() if name not in ("json", "device")}
     write_json({"machine": about, "settings": settings, "images per second": rates}, args.json)

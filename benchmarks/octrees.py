@@ -14,7 +14,7 @@ import ocnn
 import torch
 from ocnn.nn.octree_interp import octree_linear_pts
 from quantized_step import load_batches, view
-from timing import compare, describe, machine, write_json
+from timing import Options, compare, describe, machine, write_json
 
 from octree.batch_octree import build_neighbours, build_octree, interpolate_at_points
 from octree.pair_convolution import PairConv
@@ -58,7 +58,7 @@ def main() -> None:
         "ours, batched": lambda: build_octree(batch, depth),
         "ocnn, one by one and merged": lambda: one_by_one(batch, depth),
     }
-    seconds["octree of 32 shapes, depth 6"] = compare(contenders, args.device, args.rounds)
+    seconds["octree of 32 shapes, depth 6"] = compare(contenders, Options(args.device, args.rounds))
 
     def neighbours(build) -> ocnn.octree.Octree:
         fresh = build_octree(batch, depth)
@@ -71,7 +71,7 @@ def main() -> None:
             lambda o: (o.construct_all_neigh(), [o.nempty_neigh(d) for d in range(2, depth + 1)])
         ),
     }
-    seconds["octree and neighbour tables"] = compare(contenders, args.device, args.rounds)
+    seconds["octree and neighbour tables"] = compare(contenders, Options(args.device, args.rounds))
 
     for nempty in (True, False):
         build_neighbours(octree, nempty)
@@ -87,7 +87,7 @@ def main() -> None:
             for name, conv in {"ours": ours, "ocnn": theirs}.items()
         }
         title = f"3³ convolution, {channels} channels, {nodes:,} {'non-empty ' if nempty else ''}nodes, both passes"
-        seconds[title] = compare(contenders, args.device, args.rounds)
+        seconds[title] = compare(contenders, Options(args.device, args.rounds))
 
     octree = build_octree(batch, depth)
     build_neighbours(octree, nempty=True)
@@ -101,7 +101,7 @@ def main() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
     contenders = {name: lambda run=run: run().sum().backward() for name, run in contenders.items()}
     title = f"trilinear interpolation at {len(places):,} points, {channels} channels, both passes"
-    seconds[title] = compare(contenders, args.device, args.rounds)
+    seconds[title] = compare(contenders, Options(args.device, args.rounds))
 
     for title, times in seconds.items():
         print(f"\n{title}")

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from timing import compare, describe, machine, write_json
+from timing import Options, compare, describe, machine, write_json
 from torch import Tensor
 
 import pcrq
@@ -68,7 +68,7 @@ def images(device: torch.device, bins: int, rounds: int, compiled: bool) -> dict
     if compiled:
         compiled_quantize = torch.compile(pcrq.randomized_quantize, fullgraph=True)
         contenders["pcrq, compiled"] = lambda: compiled_quantize(x, bins)
-    return compare(contenders, device, rounds)
+    return compare(contenders, Options(device, rounds))
 
 
 def points(device: torch.device, bins: int, rounds: int) -> dict[str, float]:
@@ -86,7 +86,7 @@ def points(device: torch.device, bins: int, rounds: int) -> dict[str, float]:
         "pcrq": lambda: pcrq.randomized_quantize_points(xyz, batch_id, CLOUDS, bins),
         "loop over clouds": lambda: points_by_loop(clouds, bins),
     }
-    return compare(contenders, device, rounds)
+    return compare(contenders, Options(device, rounds))
 
 
 def show(title: str, seconds: dict[str, float]) -> None:

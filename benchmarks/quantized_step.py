@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from timing import compare, describe, machine, write_json
+from timing import Options, compare, describe, machine, write_json
 
 from data_prep.builtin_shapes import builtin_items
 from data_prep.pipeline import make_shape
@@ -103,7 +103,7 @@ def main() -> None:
     kinds = {"no quantization": 0, f"{args.bins} bins": args.bins}
     leaves = {name: leaves_of(batches, config, bins) for name, bins in kinds.items()}
     trainers = {name: Trainer(config, batches, bins) for name, bins in kinds.items()}
-    seconds = compare({name: trainer.epoch for name, trainer in trainers.items()}, args.device, args.rounds)
+    seconds = compare({name: trainer.epoch for name, trainer in trainers.items()}, Options(args.device, args.rounds))
     plain, quantized = kinds
     for name in kinds:
         step = seconds[name] / len(batches)
