@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -23,12 +20,14 @@ class Options:
         rounds: times that every contender is measured.
         quick: use tiny sizes, to try the benchmark; the times mean nothing.
         store: a shape store with patches; None for built-in shapes.
+        meshes: a folder or zip archive of meshes; None for generated ones.
     """
 
     device: torch.device
     rounds: int = 5
     quick: bool = False
     store: Path | None = None
+    meshes: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,26 @@ class Row:
     limit_seconds: float | None = None
 
 
+def measure(
+    work: str, contenders: dict[str, Callable[[], object]], options: Options, limit: str | None = None
+) -> Iterator[Row]:
+    """Time all contenders and compare the first one, ours, with every other.
+
+    Args:
+        work: what they do, with its sizes.
+        contenders: by name; ours comes first.
+        options: device and number of rounds.
+        limit: name of the contender that is a lower bound instead of an alternative.
+
+    Returns:
+        A row for every alternative.
+    """
+    seconds = compare(contenders, options)
+    ours, *others = contenders
+    for name in [other for other in others if other != limit] or [None]:
+        yield Row(work, seconds[ours], name, seconds.get(name), limit, seconds.get(limit))
+
+
 def compare(contenders: dict[str, Callable[[], object]], options: Options) -> dict[str, float]:
     """Median seconds of every contender; they take turns, after one turn to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -70,44 +89,3 @@ def wait(device: torch.device) -> None:
     """Wait until a GPU has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def require_equal(ours: torch.Tensor, alternative: torch.Tensor, tolerance: float = 0) -> None:
-    """Stop unless both ways give the same result, because their times could not be compared.
-
-    Raises:
-        AssertionError: an element differs by more than ``tolerance``, absolute and relative.
-    """
-    torch.testing.assert_close(ours, alternative, rtol=tolerance, atol=tolerance)
-
-
-def machine(device: torch.device) -> dict[str, object]:
-    """What the times were measured on."""
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-    else:
-        cpuinfo = Path("/proc/cpuinfo")
-        lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-        name = next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
-    return {
-        "device": name,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
-
-
-def describe(machine: dict[str, object]) -> str:
-    """The machine in one line."""
-    return "   ".join(f"{key} {value}" for key, value in machine.items())
-
-
-def write_json(results: dict, path: Path | None) -> None:
-    """Write results atomically; nothing for None."""
-    if path is None:
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    temporary.write_text(json.dumps(results, indent=2) + "\n")
-    temporary.replace(path)
