@@ -44,14 +44,15 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("names", nargs="*", metavar="BENCHMARK", help="which to run (default: all)")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default) or cuda")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="times that each is measured (default: 5)")
-    parser.add_argument("--quick", action="store_true", help="use tiny sizes, to try it; the times mean nothing")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes and one round, to try it: meaningless times")
     parser.add_argument("--store", type=Path, metavar="STORE.h5", help="shapes (default: built-in ones)")
     parser.add_argument("--meshes", type=Path, metavar="SOURCE", help="folder or zip archive (default: generated ones)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write DATE_MACHINE.md and .json there")
     parsed = parser.parse_args(args)
     if unknown := set(parsed.names) - set(BENCHMARKS):
         parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; available: {', '.join(BENCHMARKS)}")
-    options = Options(parsed.device, parsed.rounds, parsed.quick, parsed.store, parsed.meshes)
+    rounds = 1 if parsed.quick else parsed.rounds
+    options = Options(parsed.device, rounds, parsed.quick, parsed.store, parsed.meshes)
     inputs = {name: path.name for name in ("store", "meshes") if (path := getattr(options, name)) is not None}
     about = machine(options.device) | {"rounds": options.rounds} | inputs
     results: dict[str, list[Row]] = {}

@@ -88,19 +88,21 @@ def leaves_of(batch: PointBatch, config: MIDNetConfig) -> float:
 
 
 class Trainer:
-    """A network with its optimizer and the memory banks of ``shapes`` shapes."""
+    """A network, its optimizer, and memory banks for ``shapes`` shapes."""
 
-    def __init__(self, config: MIDNetConfig, shapes: int, device: torch.device, bins: int):
+    def __init__(self, config: MIDNetConfig, shapes: int, device: torch.device, bins: int, bf16: bool = False):
         torch.manual_seed(0)
-        self.network, self.bins = MIDNet(config).to(device), bins
+        self.network, self.bins, self.bf16 = MIDNet(config).to(device), bins, bf16
         self.loss = MIDLoss(shapes).to(device)
         self.optimizer = torch.optim.SGD(self.network.parameters(), 0.03, momentum=0.9, weight_decay=5e-4)
 
     def step(self, batch: PointBatch) -> None:
         """One step of pretraining."""
-        batch = view(batch, self.bins)
-        features = self.network(batch)
+        with torch.autocast(batch.device.type, torch.bfloat16, enabled=self.bf16):
+            batch = view(batch, self.bins)
+            features = self.network(batch)
+            loss = self.loss(features, batch).total
         self.optimizer.zero_grad(set_to_none=True)
-        self.loss(features, batch).total.backward()
+        loss.backward()
         self.optimizer.step()
         self.loss.update(features, batch)
