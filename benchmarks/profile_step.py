@@ -144,7 +144,7 @@ def waits_for_device(step: Callable[[], None], device: torch.device) -> Counter[
             step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    waits = [warning for warning in caught if "synchronizing" in str(warning.message)]
+    waits = [warning for warning in caught if "called a synchronizing" in str(warning.message)]
     return Counter(f"{Path(warning.filename).name}:{warning.lineno}" for warning in waits)
 
 
