@@ -17,7 +17,7 @@ from benchmarks.quantized_step import load_shapes
 from benchmarks.timing import Options, Row, measure
 from octree import PointBatch, RandomAffine, Shape, ShapeDataset, ShapeStore, collate
 from octree.batch_octree import BatchOctree, build_neighbours, build_octree, interpolate_at_points
-from octree.pair_convolution import PairConv
+from octree.layers import PairConv
 from pcrq.stores.shape_store import ShapeStoreWriter
 
 DEPTH, CHANNELS = 6, 32
