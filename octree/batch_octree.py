@@ -7,7 +7,9 @@ the start, so sorting the points once gives the merged octree.
 from __future__ import annotations
 
 import torch
-from ocnn.octree import Octree, Points
+import torch.nn.functional as F
+from ocnn.octree import Octree
+from ocnn.octree.shuffled_key import xyz2key
 
 from octree import kernels
 from octree.layers import weighted_sum
@@ -49,17 +51,62 @@ def build_octree(batch: PointBatch, depth: int, full_depth: int = 2) -> BatchOct
     if not 0 <= full_depth <= depth <= 16:
         raise InputError(f"depth {depth}, full_depth {full_depth}: must be 0 <= full_depth <= depth <= 16")
     check_values(batch, limit=1 + _ROUNDING)
-    points = Points(
-        batch.points.clamp(-1, BELOW_ONE),
-        batch.normals,
-        batch_id=batch.batch_id,
-        batch_size=int(batch.batch_id[-1]) + 1,  # what Points checks; the last clouds may own no point
-    )
-    points.batch_size = batch.batch_size
     octree = BatchOctree(depth, full_depth, batch.batch_size, batch.device)
-    octree.leaf_of_point = octree.build_octree(points)
+    points = (batch.points.clamp(-1, BELOW_ONE) + 1) * 2 ** (depth - 1)  # in leaves
+    key, order = _sorted_keys(points, batch, depth)
+
+    # Points that begin a node of each depth, and the number of nodes: the only time that a GPU is waited for.
+    differs = key[1:] ^ key[:-1]
+    begins = [differs >= 1 << 3 * level for level in range(depth - full_depth + 1)]
+    counts = [int(count) + 1 for count in torch.stack([begin.sum() for begin in begins]).tolist()]
+
+    row = F.pad(begins[0].cumsum(0), (1, 0))  # leaf of every point, in the order of the keys
+    octree.leaf_of_point = leaf = torch.empty_like(order).scatter_(0, order, row)
     octree.input_points = batch.points
+    octree.points[depth] = _sum(points, leaf, counts[0]) / _sum(torch.ones_like(points[:, :1]), leaf, counts[0])
+    if batch.normals is not None:
+        octree.normals[depth] = F.normalize(_sum(batch.normals, leaf, counts[0]))
+
+    node = order.new_empty(counts[0]).scatter_(0, row, key.long())
+    for level in range(full_depth + 1):
+        octree.octree_grow_full(level, update_neigh=False)
+    for level, count in zip(range(depth, full_depth, -1), counts[1:], strict=True):
+        row = F.pad(((node >> 3).diff() != 0).cumsum(0), (1, 0))  # parent of every node
+        parent = node.new_empty(count).scatter_(0, row, node >> 3)
+        octants = torch.arange(8, device=batch.device)
+        octree.keys[level] = _ocnn_key((parent.unsqueeze(1) << 3) + octants, level).view(-1)
+        octree.nnum[level] = 8 * count
+        _set_children(octree, level, (row << 3) | (node & 7))
+        node = parent
+    _set_children(octree, full_depth, node)
     return octree
+
+
+def _sorted_keys(points: torch.Tensor, batch: PointBatch, depth: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N,) ascending keys of the points, cloud first, then ocnn's shuffled key; and the point of every key."""
+    x, y, z = points.long().unbind(1)
+    key = xyz2key(x, y, z, None, depth) | (batch.batch_id << 3 * depth)
+    if batch.batch_size << 3 * depth < 2**31:
+        key = key.int()  # is sorted in less time
+    return tuple(key.sort(stable=True))
+
+
+def _ocnn_key(key: torch.Tensor, depth: int) -> torch.Tensor:
+    """ocnn keeps the cloud of a node in the bits from 48 on."""
+    return ((key >> 3 * depth) << 48) | (key & ((1 << 3 * depth) - 1))
+
+
+def _set_children(octree: BatchOctree, depth: int, node: torch.Tensor) -> None:
+    """Number the non-empty nodes of a depth, given their (L,) positions among all nodes of the depth."""
+    children = torch.full((int(octree.nnum[depth]),), -1, dtype=torch.int32, device=node.device)
+    octree.children[depth] = children.scatter_(0, node, torch.arange(len(node), dtype=torch.int32, device=node.device))
+    octree.nnum_nempty[depth] = len(node)
+    octree.nempty_indices[depth] = node
+
+
+def _sum(values: torch.Tensor, row: torch.Tensor, count: int) -> torch.Tensor:
+    """(L, C) sum of the (N, C) values of each row."""
+    return values.new_zeros(count, values.shape[1]).index_add_(0, row, values)
 
 
 def build_neighbours(octree: BatchOctree, nempty: bool) -> None:

@@ -157,7 +157,7 @@ def check_values(batch: PointBatch, limit: float = torch.finfo(torch.float32).ma
     ids = batch.batch_id
     normals = batch.points if batch.normals is None else batch.normals
     inside, normal, ascending, first, last = torch.stack(
-        [(batch.points.abs() <= limit).all(), normals.isfinite().all(), (ids.diff() >= 0).all(), ids[0], ids[-1]]
+        [batch.points.abs().amax() <= limit, normals.abs().amax().isfinite(), (ids.diff() >= 0).all(), ids[0], ids[-1]]
     ).tolist()
     if not normal or not (inside or batch.points.isfinite().all()):
         raise InputError("points or normals contain NaN or infinity; remove those points first")
