@@ -13,7 +13,7 @@ from ocnn.octree.shuffled_key import xyz2key
 
 from octree import kernels
 from octree.layers import weighted_sum
-from octree.point_batch import PointBatch, check_values
+from octree.point_batch import PointBatch, examine_values, raise_for_values
 from pcrq import InputError
 
 BELOW_ONE = 1 - 2**-20  # ocnn's cube is half open: a coordinate of exactly 1 would wrap round to the other side
@@ -50,15 +50,17 @@ def build_octree(batch: PointBatch, depth: int, full_depth: int = 2) -> BatchOct
     """
     if not 0 <= full_depth <= depth <= 16:
         raise InputError(f"depth {depth}, full_depth {full_depth}: must be 0 <= full_depth <= depth <= 16")
-    check_values(batch, limit=1 + _ROUNDING)
+    examined = examine_values(batch, 1 + _ROUNDING)
     octree = BatchOctree(depth, full_depth, batch.batch_size, batch.device)
     points = (batch.points.clamp(-1, BELOW_ONE) + 1) * 2 ** (depth - 1)  # in leaves
     key, order = _sorted_keys(points, batch, depth)
 
-    # Points that begin a node of each depth, and the number of nodes: the only time that a GPU is waited for.
+    # Points that begin a node of each depth. Their numbers are the only ones for which a GPU is waited for.
     differs = key[1:] ^ key[:-1]
     begins = [differs >= 1 << 3 * level for level in range(depth - full_depth + 1)]
-    counts = [int(count) + 1 for count in torch.stack([begin.sum() for begin in begins]).tolist()]
+    numbers = torch.cat([examined, torch.stack([begin.sum() for begin in begins])]).tolist()
+    raise_for_values(batch, 1 + _ROUNDING, numbers[: len(examined)])
+    counts = [number + 1 for number in numbers[len(examined) :]]
 
     row = F.pad(begins[0].cumsum(0), (1, 0))  # leaf of every point, in the order of the keys
     octree.leaf_of_point = leaf = torch.empty_like(order).scatter_(0, order, row)
@@ -117,29 +119,40 @@ def build_neighbours(octree: BatchOctree, nempty: bool) -> None:
     """
     top = max(octree.full_depth, 1)
     octree.construct_neigh(top)
-    if not nempty:
-        for depth in range(top + 1, octree.depth + 1):
-            octree.construct_neigh(depth)
-        return
-    octree.nempty_neigh(top)
+    if nempty:
+        octree.nempty_neighs[top] = _non_empty(octree, top, octree.neighs[top][octree.nempty_index(top)])
     for depth in range(top + 1, octree.depth + 1):
-        octree.nempty_neighs[depth] = _neighbours_by_parent(octree, depth)
+        if nempty:
+            octree.nempty_neighs[depth] = _non_empty_neighbours(octree, depth)
+        else:
+            octree.neighs[depth] = _all_neighbours(octree, depth)
 
 
-def _neighbours_by_parent(octree: BatchOctree, depth: int) -> torch.Tensor:
+def _all_neighbours(octree: BatchOctree, depth: int) -> torch.Tensor:
+    """(N, 27) int64 neighbors among the N nodes of ``depth``, -1 where there is none."""
+    parent_neighbour = octree.neighs[depth - 1][octree.nempty_index(depth - 1)][:, octree.lut_parent]
+    parent = _non_empty(octree, depth - 1, parent_neighbour)
+    neighbour: torch.Tensor = (parent << 3) + octree.lut_child
+    return neighbour.masked_fill_(parent < 0, -1).view(-1, 27)
+
+
+def _non_empty_neighbours(octree: BatchOctree, depth: int) -> torch.Tensor:
     """(L, 27) int64 neighbors among the L non-empty nodes of ``depth``, -1 where there is none."""
-    node = octree.nempty_index(depth)
+    node, parents = octree.nempty_index(depth), octree.nempty_neighs[depth - 1]
     if kernels.use_for(node):
         table: torch.Tensor = node.new_empty(len(node), 27)
         luts = octree.lut_parent, octree.lut_child
-        parents = octree.nempty_neighs[depth - 1].contiguous()
         kernels.call("child_neighbors", table, parents, octree.children[depth], node, *luts, len(node))
         return table
-    parent, octant = node >> 3, node & 7
-    parent_neighbour = octree.nempty_neighs[depth - 1][parent].gather(1, octree.lut_parent[octant])
-    neighbour_node = (parent_neighbour << 3) + octree.lut_child[octant]
-    neighbour: torch.Tensor = octree.children[depth].long()[neighbour_node.clamp_(min=0)]
-    return neighbour.masked_fill_(parent_neighbour < 0, -1)
+    octant = node & 7
+    parent = parents[node >> 3].gather(1, octree.lut_parent[octant])
+    return _non_empty(octree, depth, (parent << 3) + octree.lut_child[octant]).masked_fill_(parent < 0, -1)
+
+
+def _non_empty(octree: BatchOctree, depth: int, node: torch.Tensor) -> torch.Tensor:
+    """Positions among the non-empty nodes from positions among all nodes; -1 for negative positions and empty nodes."""
+    position: torch.Tensor = octree.children[depth].long()[node.clamp(min=0)]
+    return position.masked_fill_(node < 0, -1)
 
 
 def interpolate_to_children(data: torch.Tensor, octree: BatchOctree, depth: int, nempty: bool) -> torch.Tensor:

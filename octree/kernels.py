@@ -10,6 +10,7 @@ import ctypes
 import importlib.machinery
 import logging
 import platform
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -22,29 +23,34 @@ _VERSION = 1  # raise it here and in kernels.cpp whenever the interface between 
 _SUFFIX = {torch.float32: "_f32", torch.float64: "_f64"}
 
 
-def _load() -> ctypes.CDLL | None:
-    """The library that belongs to this file; None, and the reason in the log, if there is none."""
+def _load() -> tuple[ctypes.CDLL | None, str]:
+    """The library that belongs to this file; or None, and the reason."""
     names = [f"_kernels{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
     path = next((path for path in map(Path(__file__).with_name, names) if path.exists()), None)
     if path is None:
-        reason = "it was not compiled"
-    elif platform.machine() in ("x86_64", "AMD64") and "AVX" not in torch.backends.cpu.get_cpu_capability():
-        reason = "this processor has no AVX2"
-    else:
-        try:
-            library = ctypes.CDLL(str(path))
-            library.pcrq_count_pairs.restype = ctypes.c_int64
-            if library.pcrq_version() == _VERSION:
-                return library
-            reason = "it is of another version; install the package again"
-        except OSError as error:
-            reason = str(error)
-    logging.getLogger(__name__).info("octree networks run on the CPU without their compiled library: %s", reason)
-    return None
+        return None, "it was not compiled; install a C++ compiler and then this package again"
+    if platform.machine() in ("x86_64", "AMD64") and "AVX" not in torch.backends.cpu.get_cpu_capability():
+        return None, "this processor has no AVX2"
+    try:
+        library = ctypes.CDLL(str(path))
+        library.pcrq_count_pairs.restype = ctypes.c_int64
+        if library.pcrq_version() == _VERSION:
+            return library, ""
+        return None, "it is of another version; install this package again"
+    except (OSError, AttributeError) as error:
+        return None, str(error)
 
 
-library = _load()
-"""None where the kernels cannot be used; PyTorch's operations replace them."""
+library, _reason = _load()
+"""``library`` is None where the kernels cannot be used; PyTorch's operations replace them."""
+
+
+@lru_cache(maxsize=1)
+def warn_once() -> None:
+    """Log why the kernels are not used."""
+    logging.getLogger(__name__).warning(
+        "octree networks are two to three times slower on this CPU without their compiled library: %s", _reason
+    )
 
 
 def call(name: str, *arguments: Tensor | int, dtype: torch.dtype | None = None) -> int:

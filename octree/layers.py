@@ -143,6 +143,8 @@ def node_pairs(octree: Octree, depth: int, kernel: str = "333", stride: int = 1,
 def _convolve(conv: ocnn.nn.OctreeConv, data: Tensor, depth: int, weights: Tensor, pairs: Pairs) -> Tensor:
     if data.shape != (pairs.sources, conv.in_channels):
         raise _wrong_size(data, (pairs.sources, conv.in_channels), depth)
+    if kernels.library is None:
+        kernels.warn_once()
     if torch.is_autocast_enabled("cpu"):
         data = data.to(torch.get_autocast_dtype("cpu"))
     out: Tensor = _Convolution.apply(data, weights.to(data.dtype), pairs)
@@ -322,14 +324,7 @@ def weighted_sum(data: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     if kernels.use_for(data):
         out: Tensor = _WeightedSum.apply(data, index, weight)
         return out
-    place = torch.arange(len(index), device=data.device).unsqueeze(1).expand_as(index)
-    with torch.autocast(data.device.type, enabled=False):  # sparse products exist in full precision only
-        entries = torch.stack([place.reshape(-1), index.reshape(-1).long()])
-        matrix = torch.sparse_coo_tensor(
-            entries, weight.reshape(-1), (len(index), len(data)), check_invariants=False
-        )  # fmt: skip
-        product: Tensor = torch.sparse.mm(matrix, data.float())
-    return product.to(data.dtype)
+    return F.embedding_bag(index, data, mode="sum", per_sample_weights=weight.to(data.dtype))
 
 
 class _WeightedSum(Function):

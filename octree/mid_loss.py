@@ -326,7 +326,9 @@ class _PatchCrossEntropy(Function):
         gradient = torch.empty_like(feature, dtype=weights.dtype)
         parts = torch.bincount(batch_id, minlength=len(memory)).tolist()
         log_likelihood, hits = [], []
-        pieces = zip(feature.to(memory.dtype).split(parts), gradient.split(parts), patch.split(parts), weights, strict=True)
+        pieces = zip(
+            feature.to(memory.dtype).split(parts), gradient.split(parts), patch.split(parts), weights, strict=True
+        )
         for x, grad, target, weight in pieces:
             target = target.unsqueeze(1)
             probability = (x @ weight.t()).softmax(1)  # the logits are at most 1 / TEMPERATURE: none underflows

@@ -1,5 +1,7 @@
 """The layers of octree networks, with and without compiled kernels, against ocnn's own."""
 
+import shutil
+
 import ocnn
 import pytest
 import torch
@@ -189,3 +191,18 @@ def test_the_gpu_gives_the_same_numbers(batch, nempty):
     data = features(octree, 4, nempty, 16, torch.float32)
     expected = conv(data, octree, 4)
     torch.testing.assert_close(conv.cuda()(data.cuda(), octree.cuda(), 4).cpu(), expected, rtol=1e-2, atol=1e-2)
+
+
+def test_the_library_is_compiled_where_a_compiler_is():
+    if shutil.which("c++") is None:
+        pytest.skip("no C++ compiler")
+    assert kernels.library is not None, kernels._reason
+
+
+def test_a_missing_library_is_named_once(octree, monkeypatch, caplog):
+    monkeypatch.setattr(kernels, "library", None)
+    kernels.warn_once.cache_clear()
+    conv = PairConv(5, 7, nempty=True).double()
+    for _ in range(2):
+        conv(features(octree, 3, True), octree, 3)
+    assert len(caplog.messages) == 1 and "slower" in caplog.text
