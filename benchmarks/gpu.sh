@@ -36,7 +36,7 @@ pack() { # KIT [SHAPES.h5]
   fi
 }
 
-part() { # NAME COMMAND...: run the command unless it is finished; the status of one that ran out of time is 124
+part() { # NAME COMMAND...: run the command unless it is finished; 124 is the status after three times out of time
   local name=$1 status left=$((LIMIT - 20 - SECONDS))
   shift
   [[ -z $only || " $only " == *" $name "* ]] || return
@@ -48,13 +48,14 @@ part() { # NAME COMMAND...: run the command unless it is finished; the status of
     echo "$name: up to $left seconds"
     timeout --signal=INT --kill-after=15 "$left" "$@" >>"$out/$name.log" 2>&1
     status=$?
-    # A part that does not fit into a call of its own would never be finished.
-    if [ "$status" -ne 124 ] || { [ "$name" != train ] && [ "$left" -gt $((LIMIT - 60)) ]; }; then
+    if [ "$status" -eq 124 ] && [ "$name" != train ]; then
+      echo "$left" >>"$out/$name.timeouts"
+      [ "$(wc -l <"$out/$name.timeouts")" -lt 3 ] || echo "$status" >"$out/$name.status"
+    elif [ "$status" -ne 124 ]; then
       echo "$status" >"$out/$name.status"
-      return
     fi
   fi
-  unfinished+=" $name"
+  [ -f "$out/$name.status" ] || unfinished+=" $name"
 }
 
 run() { # OUT [PART...]
@@ -67,7 +68,7 @@ run() { # OUT [PART...]
     "$PYTHON" -m pip install --quiet --no-index --no-deps --no-compile --target "$site" "$KIT"/*.whl || return
     export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}"
   fi
-  export OCNN_AUTOTUNE_CACHE_PATH="$out/ocnn_autotune.json"
+  export OCNN_AUTOTUNE_CACHE_PATH="$out/ocnn_autotune.json" # takes minutes the first time
   [ -z "$QUICK" ] || options+=(--quick)
   [ ! -f "$STORE" ] || options+=(--store "$STORE")
 

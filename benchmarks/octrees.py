@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import ocnn
 import torch
 from ocnn.nn.octree_interp import octree_linear_pts
 from ocnn.octree import Octree, Points
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from benchmarks.quantized_step import load_shapes
 from benchmarks.timing import Options, Row, measure
@@ -35,21 +36,14 @@ def rows(options: Options) -> Iterator[Row]:
     yield from _interpolation(batch, options)
 
 
-def _points(points: torch.Tensor, normals: torch.Tensor) -> Octree:
-    octree = Octree(DEPTH, 2, device=points.device)
-    octree.build_octree(Points(points, normals))
-    return octree
-
-
-def _merge(octrees: Sequence[Octree]) -> Octree:
-    return Octree.init_like(octrees[0]).merge_octrees(octrees)
-
-
 def one_by_one(batch: PointBatch) -> Octree:
     """An octree per shape, then merged: what ocnn's data loader does."""
     counts = torch.bincount(batch.batch_id, minlength=batch.batch_size).tolist()
-    clouds = zip(batch.points.split(counts), batch.normals.split(counts), strict=True)
-    return _merge([_points(*each) for each in clouds])
+    octrees = []
+    for points, normals in zip(batch.points.split(counts), batch.normals.split(counts), strict=True):
+        octrees.append(Octree(DEPTH, 2, device=points.device))
+        octrees[-1].build_octree(Points(points, normals))
+    return Octree.init_like(octrees[0]).merge_octrees(octrees)
 
 
 def _octree(batch: PointBatch, options: Options) -> Iterator[Row]:
@@ -94,42 +88,25 @@ def _neighbours(batch: PointBatch, options: Options) -> Iterator[Row]:
     yield from measure("octree and neighbor tables of non-empty nodes", contenders, options, "copy of the tables")
 
 
-class _OctreePerShape(Dataset):
-    """What ocnn's datasets return: the octree of one shape, built in the worker process."""
-
-    def __init__(self, store: ShapeStore):
-        self.store = store
-
-    def __len__(self) -> int:
-        return len(self.store)
-
-    def __getitem__(self, index: int) -> Octree:
-        shape = self.store[index]
-        return _points(torch.from_numpy(shape.points), torch.from_numpy(shape.normals))
+def merged_octree(shapes: list[Shape]) -> Octree:
+    """The ``collate_fn`` of ocnn's way, which runs in the worker processes."""
+    return one_by_one(collate(shapes))
 
 
 def _loading(shapes: list[Shape], options: Options) -> Iterator[Row]:
-    size, epoch, workers = len(shapes), 8, 2
-
-    def loader(dataset: Dataset, collate_fn: Callable) -> DataLoader:
-        options = {"num_workers": workers, "persistent_workers": True, "collate_fn": collate_fn}
-        return DataLoader(dataset, size, **options)
-
+    copies, workers = 8, 2
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shapes.h5"
         with ShapeStoreWriter(path, classes=[]) as writer:
-            for copy in range(epoch):
-                for shape in shapes:
-                    writer.append(replace(shape, id=f"{shape.id} {copy}"))
-        store = ShapeStore(path)
-        ours, theirs = loader(ShapeDataset(store), collate), loader(_OctreePerShape(store), _merge)
+            for copy, shape in product(range(copies), shapes):
+                writer.append(replace(shape, id=f"{shape.id} {copy}"))
+        store, kept = ShapeDataset(ShapeStore(path)), {"num_workers": workers, "persistent_workers": True}
+        loaders = [DataLoader(store, len(shapes), collate_fn=each, **kept) for each in (collate, merged_octree)]
         contenders = {
-            "pcrq": lambda: [with_neighbours(batch.to(options.device)) for batch in ours],
-            "ocnn, one by one in the workers": lambda: [
-                with_all_neighbours(octree.to(options.device)) for octree in theirs
-            ],
+            "pcrq": lambda: [with_neighbours(batch.to(options.device)) for batch in loaders[0]],
+            "ocnn, one by one": lambda: [with_all_neighbours(octree.to(options.device)) for octree in loaders[1]],
         }
-        title = f"{epoch} batches of {size} shapes from the store to neighbor tables, {workers} workers"
+        title = f"{copies} batches of {len(shapes)} shapes from the store to neighbor tables, {workers} workers"
         yield from measure(title, contenders, options)
 
 

@@ -9,6 +9,7 @@ The report is Markdown on standard output. The network is that of the benchmark 
 from __future__ import annotations
 
 import argparse
+import itertools
 import resource
 import time
 import warnings
@@ -16,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean, median
 
 import torch
 from torch.autograd import DeviceType
@@ -96,21 +98,26 @@ def report(options: Options, precision: str, nempty: bool, workers: int, steps: 
 
 
 def time_steps(trainer: Trainer, loader: Iterable[PointBatch], device: torch.device) -> tuple[float, float]:
-    """Seconds of a step, and the share of it in which the training process waits for the loader."""
-    batches, steps, waited, begin = iter(loader), -WARM_UP, 0.0, 0.0
-    while True:
-        if steps == 0:
+    """Seconds of a step, and the share of it in which the training process waits for the loader.
+
+    Steps run without waiting for a GPU in between, so their time is the mean there; elsewhere the median.
+    """
+    batches, times, waits = iter(loader), [], []
+    for step in itertools.count():
+        if step == WARM_UP:
             wait(device)
-            waited, begin = 0.0, time.perf_counter()
+            times, waits, begin = [], [], time.perf_counter()
         start = time.perf_counter()
         batch = next(batches, None)
-        waited += time.perf_counter() - start
+        loaded = time.perf_counter()
         if batch is None:
-            wait(device)
-            total = time.perf_counter() - begin
-            return total / steps, waited / total
+            break
         trainer.step(batch.to(device, non_blocking=True))
-        steps += 1
+        waits.append(loaded - start)
+        times.append(time.perf_counter() - start)
+    wait(device)
+    seconds = (time.perf_counter() - begin) / len(times) if device.type == "cuda" else median(times)
+    return seconds, fmean(waits) / seconds
 
 
 def profile_steps(step: Callable[[], None], device: torch.device) -> list[tuple[str, float, float]]:

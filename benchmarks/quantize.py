@@ -62,7 +62,7 @@ def _images(bins: int, options: Options) -> Iterator[Row]:
         "aminmax + copy": lambda: _limit(x),
     }
     if shutil.which("g++") and not options.quick:
-        compiled = torch.compile(pcrq.randomized_quantize, fullgraph=True)
+        compiled = torch.compile(pcrq.randomized_quantize, fullgraph=True, dynamic=False)
         contenders["pcrq under torch.compile"] = lambda: compiled(x, bins)
     yield from measure(f"quantize images {size} float32, {bins} bins", contenders, options, limit="aminmax + copy")
 

@@ -326,16 +326,14 @@ class _PatchCrossEntropy(Function):
         gradient = torch.empty_like(feature, dtype=weights.dtype)
         parts = torch.bincount(batch_id, minlength=len(memory)).tolist()
         log_likelihood, hits = [], []
-        pieces = zip(
-            feature.to(memory.dtype).split(parts), gradient.split(parts), patch.split(parts), weights, strict=True
-        )
-        for x, grad, target, weight in pieces:
-            target = target.unsqueeze(1)
-            probability = (x @ weight.t()).softmax(1)  # the logits are at most 1 / TEMPERATURE: none underflows
-            likelihood = probability.gather(1, target)
-            log_likelihood.append(likelihood.log().sum())
-            hits.append((likelihood >= probability.amax(1, keepdim=True)).sum())
-            probability.scatter_add_(1, target, torch.full_like(likelihood, -1))
+        rows = (feature.to(memory.dtype), gradient, patch.unsqueeze(1))
+        for x, grad, target, weight in zip(*(tensor.split(parts) for tensor in rows), weights, strict=True):
+            logits = x @ weight.t()
+            margin = logits.gather(1, target) - logits.amax(1, keepdim=True)
+            hits.append((margin >= 0).sum())
+            probability = logits.softmax(1)
+            log_likelihood.append((margin + probability.amax(1, keepdim=True).log()).sum())
+            probability.scatter_add_(1, target, torch.full_like(margin, -1))
             torch.mm(probability, weight, out=grad)
         ctx.save_for_backward(gradient.div_(len(feature)).to(feature.dtype))
         accuracy = torch.stack(hits).sum() / len(feature)

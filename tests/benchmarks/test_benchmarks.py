@@ -86,7 +86,18 @@ def test_gpu_kit_skips_finished_parts_and_names_the_others(tmp_path):
 
 
 @pytest.mark.slow
-def test_gpu_kit_resumes_the_training(tmp_path, store_path):
+def test_gpu_kit_gives_up_a_part_that_ran_out_of_time_three_times(tmp_path):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\ncase "$*" in *pytest*) exit 124;; esac\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    for _ in range(2):
+        assert "not finished: tests; " in run_kit(tmp_path, "tests", PYTHON=str(python))
+    assert "not finished" not in run_kit(tmp_path, "tests", PYTHON=str(python))
+    assert "tests: finished earlier, exit status 124" in run_kit(tmp_path, "tests", PYTHON=str(python))
+
+
+@pytest.mark.slow
+def test_gpu_kit_trains_and_keeps_the_checkpoint(tmp_path, store_path):
     run_kit(tmp_path, "train", STORE=str(store_path))
     assert (tmp_path / "train/checkpoints/last.ckpt").exists()
     assert (tmp_path / "train.status").read_text() == "0\n"

@@ -265,3 +265,19 @@ def test_values_out_of_range_fail_on_a_gpu(options):
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert run.returncode != 0 and "assert" in run.stderr
+
+
+@pytest.mark.parametrize("scale", [1, 300])
+def test_the_loss_of_patches_is_the_cross_entropy_of_their_similarities(scale):
+    generator = torch.Generator().manual_seed(0)
+    loss = MIDLoss(shapes=5, patches=7, point_channels=6)
+    index, batch_id = torch.tensor([3, 1, 4]), torch.tensor([0, 0, 0, 1, 2, 2])
+    patch = torch.randint(7, (6,), generator=generator)
+    feature = (scale * torch.randn(6, 6, generator=generator)).requires_grad_()
+    logits = torch.stack([loss.patch_memory.memory[index[b]] @ x for b, x in zip(batch_id, feature, strict=True)]) / 0.1
+    expected = torch.nn.functional.cross_entropy(logits, patch)
+    found, accuracy = loss.patch_memory.classify(feature, batch_id, index, patch)
+    torch.testing.assert_close(found, expected)
+    assert accuracy == (logits.argmax(1) == patch).float().mean()
+    gradients = [torch.autograd.grad(value * 3, feature, retain_graph=True)[0] for value in (found, expected)]
+    torch.testing.assert_close(*gradients)
