@@ -116,7 +116,8 @@ def point_range(xyz: Tensor, batch_id: Tensor, batch_size: int) -> tuple[Tensor,
                 num_warps=APPLY_WARPS,
             )
     low = -minus_low
-    return low.where(low <= high, 0), high.where(low <= high, 0)
+    empty = low > high
+    return low.masked_fill_(empty, 0), high.masked_fill_(empty, 0)
 
 
 def point_step_function(xyz: Tensor, batch_id: Tensor, edges: Tensor, values: Tensor) -> Tensor:

@@ -217,15 +217,20 @@ def test_points_of_unknown_clouds_become_nan_and_count_nowhere():
 
 
 class NoSynchronization(TorchDispatchMode):
-    """Fail at operations whose result a host must wait for on a GPU."""
+    """Fail at operations whose result the host must wait for on a GPU."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.overloadpacket.__name__
-        indexed_by_mask = name.startswith("index") and any(
-            isinstance(index, torch.Tensor) and index.dtype == torch.bool for index in (args[1] or []) if len(args) > 1
-        )
-        assert not indexed_by_mask and name not in ("_local_scalar_dense", "nonzero", "masked_select", "unique_dim")
+        assert name not in ("_local_scalar_dense", "nonzero", "masked_select", "bincount") and "unique" not in name
+        if name in ("index", "index_put", "index_put_"):
+            assert not any(index is not None and index.dtype == torch.bool for index in args[1]), "indexed by a mask"
         return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("wait", [lambda x: x.sum().item(), lambda x: x[x > 0], torch.nonzero, torch.unique])
+def test_synchronization_is_found(wait):
+    with NoSynchronization(), pytest.raises(AssertionError):
+        wait(torch.ones(3))
 
 
 @kernel_test
