@@ -3,8 +3,8 @@
 The results equal those of the tensor operations in :mod:`pcrq.quantizer` and :mod:`pcrq.points`, which need a pass per
 boundary. Both modules choose the kernels by :func:`pcrq.quantizer.use_kernels`; this module is not imported before.
 
-Launch configurations are fixed, since all kernels are limited by memory bandwidth: 16 elements per thread are enough
-loads in flight to saturate it, and leave registers for float64.
+Launch configurations are fixed, since memory bandwidth limits all kernels: 16 elements per thread are enough loads in
+flight to saturate it, and leave registers for float64. Few configurations mean few compilations.
 """
 
 # No ``from __future__ import annotations``: Triton's interpreter does not recognize constexpr in a string.
@@ -18,9 +18,10 @@ from torch import Tensor
 
 RANGE_TILE = 4096  # elements per program; large, since each program writes a partial result
 RANGE_WARPS = 8
-RANGE_COLUMNS = 64  # adjacent channels per program: at least a cache line of 128 bytes in float16
+RANGE_COLUMNS = (1, 4, 16, 64)  # adjacent channels per program: up to a cache line of 128 bytes in float16
 APPLY_BLOCK = 2048
 APPLY_WARPS = 4
+SMALL = 256  # elements per program for short channels
 POINTS_TILE = 2048  # few points per program, so that most programs see one cloud only
 
 
@@ -78,7 +79,7 @@ def step_function(x: Tensor, edges: Tensor, values: Tensor, channel_dims: tuple[
     # channel changes with every element (d = 1), of b·c elements whose channels repeat.
     a, b, c, d = sizes if len(sizes) == 4 else [1, 1, *sizes]
     lines, length, group, period, width = (a * b * c, d, b * c, c, 1) if d > 1 or b == 1 else (a, b * c, 1, 1, c)
-    block = min(triton.next_power_of_2(length), APPLY_BLOCK)
+    block = APPLY_BLOCK if length > SMALL else SMALL
     blocks = triton.cdiv(length, block)
     with torch.cuda.device_of(x):
         _step_function[(lines * blocks,)](
@@ -115,7 +116,8 @@ def point_range(xyz: Tensor, batch_id: Tensor, batch_size: int) -> tuple[Tensor,
                 num_warps=APPLY_WARPS,
             )
     low = -minus_low
-    return low.where(low <= high, 0), high.where(low <= high, 0)
+    empty = low > high
+    return low.masked_fill_(empty, 0), high.masked_fill_(empty, 0)
 
 
 def point_step_function(xyz: Tensor, batch_id: Tensor, edges: Tensor, values: Tensor) -> Tensor:
@@ -166,10 +168,10 @@ def _layout(x: Tensor, channel_dims: tuple[int, ...]) -> tuple[list[int], list[i
 def _reduce(low: Tensor, high: Tensor, outer: int, length: int, inner: int, last: bool) -> tuple[Tensor, Tensor]:
     """Reduce (outer, length, inner) tensors in memory order over the middle dim, by as many launches as it takes."""
     dtype = torch.float64 if low.dtype == torch.float64 else torch.float32
-    columns = min(triton.next_power_of_2(inner), RANGE_COLUMNS)
+    columns = next((columns for columns in RANGE_COLUMNS if inner <= columns), RANGE_COLUMNS[-1])
     column_blocks = triton.cdiv(inner, columns)
     while True:
-        block = min(triton.next_power_of_2(length), RANGE_TILE // columns)
+        block = (RANGE_TILE if length * columns > SMALL else SMALL) // columns
         blocks = triton.cdiv(length, block)
         result = low.new_empty((2, outer * blocks * inner), dtype=dtype)
         with torch.cuda.device_of(low):

@@ -317,8 +317,8 @@ def uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | N
 def _between(low: Tensor, high: Tensor, fraction: Tensor) -> Tensor:
     """``low + (high - low) * fraction``, never outside [low, high], exact where both are equal."""
     # Halving is exact and prevents overflow of high - low; the clamp removes rounding errors.
-    half = low / 2 + (high / 2 - low / 2) * fraction
-    return torch.minimum(torch.maximum(2 * half, low), high)
+    half_low, half_high = low / 2, high / 2
+    return (2 * (half_low + (half_high - half_low) * fraction)).clamp(low, high)
 
 
 # --- application: equation 1, q(x) = sum_i y_i [a_i <= x < a_(i+1)] ---

@@ -35,21 +35,9 @@ def kernel_test(function):
 @pytest.mark.slow
 @pytest.mark.skipif(INTERPRETED, reason="runs already")
 def test_all_of_this_file_under_the_interpreter():
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "--noconftest",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        __file__,
-    ]
-    run = subprocess.run(
-        command, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", __file__]
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTEST_ADDOPTS": ""}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0 and " passed" in run.stdout, run.stdout + run.stderr
 
 
@@ -120,6 +108,17 @@ def test_numbers_of_bins(dtype):
 
 
 @kernel_test
+def test_a_boundary_belongs_to_the_bin_on_its_right():
+    x = torch.tensor([0.9, 1.0, 1.9, 2.0, -torch.inf, torch.inf], device=DEVICE)
+    edges, values = torch.tensor([1.0, 2.0], device=DEVICE), torch.tensor([0.5, 1.5, 2.5], device=DEVICE)
+    expected = [0.5, 1.5, 1.5, 2.5, 0.5, 2.5]
+    assert kernels.step_function(x, edges, values, ()).tolist() == expected
+    batch_id = torch.zeros(6, dtype=torch.int64, device=DEVICE)
+    found = kernels.point_step_function(x[:, None], batch_id, edges.view(1, 1, 2), values.view(1, 1, 3))
+    assert found.flatten().tolist() == expected
+
+
+@kernel_test
 def test_constant_and_empty_channels_and_expanded_ones():
     x = torch.tensor([[3.3], [-0.0], [torch.nan], [torch.inf], [-torch.inf], [1e-45], [3e38]], device=DEVICE)
     assert_dense(x.expand(7, 90), (0,), bins=4)
@@ -136,8 +135,9 @@ def test_constant_and_empty_channels_and_expanded_ones():
 @pytest.mark.parametrize("shape", [(2, 999), (1, 999, 3), (3, 5, 70)])
 def test_rows_of_several_programs_and_several_launches(shape, monkeypatch):
     monkeypatch.setattr(kernels, "RANGE_TILE", 16)
-    monkeypatch.setattr(kernels, "RANGE_COLUMNS", 4)
+    monkeypatch.setattr(kernels, "RANGE_COLUMNS", (1, 4))
     monkeypatch.setattr(kernels, "APPLY_BLOCK", 64)
+    monkeypatch.setattr(kernels, "SMALL", 16)
     channel_dims = tuple(dim for dim in (0, 2) if dim < len(shape))
     assert_dense(sample(*shape).to(DEVICE), channel_dims, bins=4)
 
@@ -217,15 +217,20 @@ def test_points_of_unknown_clouds_become_nan_and_count_nowhere():
 
 
 class NoSynchronization(TorchDispatchMode):
-    """Fail at operations whose result a host must wait for on a GPU."""
+    """Fail at operations whose result the host must wait for on a GPU."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.overloadpacket.__name__
-        indexed_by_mask = name.startswith("index") and any(
-            isinstance(index, torch.Tensor) and index.dtype == torch.bool for index in (args[1] or []) if len(args) > 1
-        )
-        assert not indexed_by_mask and name not in ("_local_scalar_dense", "nonzero", "masked_select", "unique_dim")
+        assert name not in ("_local_scalar_dense", "nonzero", "masked_select", "bincount") and "unique" not in name
+        if name in ("index", "index_put", "index_put_"):
+            assert not any(index is not None and index.dtype == torch.bool for index in args[1]), "indexed by a mask"
         return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("wait", [lambda x: x.sum().item(), lambda x: x[x > 0], torch.nonzero, torch.unique])
+def test_synchronization_is_found(wait):
+    with NoSynchronization(), pytest.raises(AssertionError):
+        wait(torch.ones(3))
 
 
 @kernel_test

@@ -79,6 +79,7 @@ def test_banks_in_half_precision_train_and_resume_exactly(store_path, tmp_path):
     fit(store_path, tmp_path / "parts", *options, "--resume=last")
     assert saved(tmp_path / "whole")["state_dict"]["loss.patch_memory.memory"].dtype == torch.float16
     assert_equal_ends(tmp_path / "whole", tmp_path / "parts")
+    assert fit(store_path, tmp_path / "parts", "--trainer.max_epochs=3", "--resume=last") == 0  # in full precision
     half, full = logged(tmp_path / "whole"), logged(tmp_path / "full")
     assert half[0] == pytest.approx(full[0], rel=1e-3) and half == pytest.approx(full, rel=0.1)
 
