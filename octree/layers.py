@@ -62,7 +62,17 @@ class PairDeconv(ocnn.nn.OctreeDeconv):  # type: ignore[misc]
 
 
 def use_pair_convolution(module: torch.nn.Module) -> torch.nn.Module:
-    """Replace every octree convolution of ocnn inside ``module``, keeping weights and their names."""
+    """Replace every octree convolution and deconvolution of ocnn inside a network by one that is fast on the CPU.
+
+    Args:
+        module: any network with layers of ocnn; it is changed in place, and keeps its weights and their names.
+
+    Returns:
+        ``module``.
+
+    Example:
+        >>> unet = use_pair_convolution(ocnn.models.UNet(in_channels=4, out_channels=10, nempty=True))
+    """
     replacements: dict[type, Any] = {ocnn.nn.OctreeConv: PairConv, ocnn.nn.OctreeDeconv: PairDeconv}
     for name, child in module.named_children():
         if type(child) in replacements:
