@@ -26,7 +26,7 @@ DEPTH, CHANNELS = 6, 32
 
 
 def rows(options: Options) -> Iterator[Row]:
-    """From points to octree, and two operations on it that take most of a step."""
+    """From points to octree, two operations on it that take most of a step, and a network of ocnn's."""
     shapes = load_shapes(options, 32)
     batch = RandomAffine()(collate(shapes).to(options.device))
     yield from _octree(batch, options)
@@ -35,6 +35,7 @@ def rows(options: Options) -> Iterator[Row]:
     for nempty in (True, False):
         yield from _convolution(batch, nempty, options)
     yield from _interpolation(batch, options)
+    yield from _unet(batch, options)
 
 
 def one_by_one(batch: PointBatch) -> Octree:
