@@ -333,8 +333,9 @@ class _PatchCrossEntropy(Function):
             hits.append((margin >= 0).sum())
             probability = logits.softmax(1)
             log_likelihood.append((margin + probability.amax(1, keepdim=True).log()).sum())
-            probability.scatter_add_(1, target, torch.full_like(margin, -1))
-            torch.mm(probability, weight, out=grad)
+            if ctx.needs_input_grad[0]:
+                probability.scatter_add_(1, target, torch.full_like(margin, -1))
+                torch.mm(probability, weight, out=grad)
         ctx.save_for_backward(gradient.div_(len(feature)).to(feature.dtype))
         accuracy = torch.stack(hits).sum() / len(feature)
         ctx.mark_non_differentiable(accuracy)
