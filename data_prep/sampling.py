@@ -22,6 +22,7 @@ _FACES = [direction for direction in product((-1, 0, 1), repeat=3) if np.abs(dir
 _CORNERS = list(product((-1, 1), repeat=3))
 DIRECTIONS = np.stack([direction / np.linalg.norm(direction) for direction in _FACES + _CORNERS])
 """(14, 3) unit vectors from the shape to the viewer."""
+_ROUNDING = 1e-3  # of the distance between two rays
 
 
 @dataclass(frozen=True)
@@ -62,20 +63,27 @@ def scan(mesh: Mesh, resolution: int = 128) -> SurfacePoints:
 
     center, radius = bounding_sphere(mesh.vertices)
     vertices = (mesh.vertices - center) / radius  # so that Embree's float32 is precise for any unit of the source
+    outward = face_normals(vertices, mesh.faces)
+    outward = (outward / np.linalg.norm(outward, axis=1, keepdims=True)).T.copy()
     scene = open3d.t.geometry.RaycastingScene(nthreads=1)
     scene.add_triangles(vertices.astype(np.float32), mesh.faces.astype(np.uint32))
-    rays = _rays(resolution)
-    hits = scene.cast_rays(open3d.core.Tensor.from_numpy(rays), nthreads=1)
-    depth = hits["t_hit"].numpy()
-    hit = np.flatnonzero(np.isfinite(depth))
-    triangles = hits["primitive_ids"].numpy()[hit].astype(np.int64)
-    start, direction = rays[hit, :3].astype(np.float64), rays[hit, 3:].astype(np.float64)
-
-    normals = face_normals(vertices, mesh.faces)[triangles]
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    normals[(normals * direction).sum(1) > 0] *= -1
-    points = (start + depth[hit, None] * direction) * radius + center
-    return SurfacePoints(points, normals, triangles)
+    views = []
+    for view in _views(resolution):
+        rays = view.rays_towards(vertices)
+        hits = scene.cast_rays(open3d.core.Tensor.from_numpy(rays), nthreads=1)
+        depth = hits["t_hit"].numpy()
+        hit = np.flatnonzero(np.isfinite(depth))
+        triangles = hits["primitive_ids"].numpy()[hit].astype(np.int64)
+        start, direction = rays.take(hit, axis=0)[:, :3].T, rays[0, 3:].astype(np.float64)
+        points = depth[hit] * direction[:, None]
+        points += start
+        normals = outward.take(triangles, axis=1)
+        normals *= np.where(direction @ normals > 0, -1, 1)
+        views.append((points, normals, triangles))
+    points, normals, triangles = (np.concatenate(arrays, axis=-1) for arrays in zip(*views, strict=True))
+    points *= radius
+    points += center[:, None]
+    return SurfacePoints(points.T, normals.T, triangles)
 
 
 def sample(mesh: Mesh, count: int, seed: int) -> SurfacePoints:
@@ -103,16 +111,43 @@ def sample(mesh: Mesh, count: int, seed: int) -> SurfacePoints:
     return SurfacePoints(points, normals[triangles] / doubled_areas[triangles, None], triangles)
 
 
+@dataclass(frozen=True)
+class _View:
+    """Parallel rays through the cells of a square around the unit ball.
+
+    Args:
+        rays: (resolution, resolution, 6) float32 origin and direction; rows are upward, columns to the right.
+        right, upward: (3,) float64 unit vectors of the square.
+    """
+
+    rays: np.ndarray
+    right: np.ndarray
+    upward: np.ndarray
+
+    def rays_towards(self, vertices: np.ndarray) -> np.ndarray:
+        """(R, 6) the rays through the bounding rectangle of the vertices: no other ray hits their mesh."""
+        cells = len(self.rays)
+        window = []
+        for axis in (self.upward, self.right):
+            along = (vertices @ axis + 1) * (cells / 2) - 0.5  # in the numbers of the rays, 0 the first
+            first, last = np.ceil(along.min() - _ROUNDING), np.floor(along.max() + _ROUNDING)
+            first = min(max(0, int(first)), cells - 1)
+            window.append(slice(first, max(first, int(last)) + 1))  # never empty
+        return self.rays[tuple(window)].reshape(-1, 6)
+
+
 @lru_cache(maxsize=1)
-def _rays(resolution: int) -> np.ndarray:
-    """(14 · resolution², 6) float32 rays, origin and direction, towards the unit ball from outside it."""
+def _views(resolution: int) -> list[_View]:
+    """The views from all directions, from outside the unit ball."""
     steps = (np.arange(resolution) + 0.5) / resolution * 2 - 1
-    across, upward = (grid.reshape(-1, 1) for grid in np.meshgrid(steps, steps))
+    across, high = (grid[..., None] for grid in np.meshgrid(steps, steps))
     views = []
     for viewer in DIRECTIONS:
         beside = np.eye(3)[np.abs(viewer).argmin()]  # any axis that is not along the view
         right = np.cross(beside, viewer)
         right /= np.linalg.norm(right)
-        origins = 2 * viewer + across * right + upward * np.cross(viewer, right)
-        views.append(np.concatenate([origins, np.broadcast_to(-viewer, origins.shape)], axis=1))
-    return np.concatenate(views).astype(np.float32)
+        upward = np.cross(viewer, right)
+        origins = 2 * viewer + across * right + high * upward
+        rays = np.concatenate([origins, np.broadcast_to(-viewer, origins.shape)], axis=-1)
+        views.append(_View(rays.astype(np.float32), right, upward))
+    return views
