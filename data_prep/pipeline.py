@@ -147,7 +147,8 @@ def make_shape(
     if not radius > 0:
         raise InputError(f"{shape_id}: all points are the same; a shape needs an extent")
     radius *= _MARGIN
-    cloud = PointCloud((cloud.points - center) / radius, cloud.normals, cloud.labels)
+    cloud.points[:] -= center  # in place, because a scan is as large as the caches: the arrays are our own
+    cloud.points[:] /= radius
     if pipeline.grid is not None:
         cloud = simplify(cloud, pipeline.grid)
     points = np.ascontiguousarray(cloud.points, np.float32)
@@ -198,8 +199,10 @@ def simplify(cloud: PointCloud, grid: int = 64) -> PointCloud:
     """
     keys = np.zeros(len(cloud.points), np.int64)
     for column in cloud.points.T:
+        cell = column + 1
+        cell *= grid / 2
         keys *= grid
-        keys += ((column + 1) * (grid / 2)).astype(np.int64).clip(0, grid - 1)
+        keys += np.clip(cell, 0, grid - 1, out=cell).astype(np.int64)
     which = _numbered(keys, grid**3)
     points = _means(cloud.points, which)
     normals = None
