@@ -3,6 +3,7 @@
     python benchmarks/prepare.py                    # meshes made here
     python benchmarks/prepare.py FOLDER_OR_ZIP      # meshes of yours
     python benchmarks/prepare.py FOLDER --jobs 2    # and a whole run, in shapes a second
+    python benchmarks/prepare.py FOLDER --resolution 255  # with 255×255 rays a view
 
 Stages run on one thread of this process and are given in its CPU time, so that other load on the machine disturbs them
 little. Both methods take turns on the same meshes, so that the ratio is fair.
@@ -33,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", nargs="?", type=Path, help="a folder or zip archive of meshes")
     parser.add_argument("--meshes", type=int, default=24, help="how many of them, evenly chosen (default 24)")
+    parser.add_argument("--resolution", type=int, default=128, help="rays along each side of a view (default 128)")
     parser.add_argument("--jobs", type=int, help="also time a whole run of all meshes with so many workers")
     args = parser.parse_args()
     print(describe(machine(torch.device("cpu"))))
@@ -40,9 +42,12 @@ def main() -> None:
         source = args.source or _generate(Path(folder) / "meshes", args.meshes)
         items = collect_meshes(source).items
         chosen = items[:: max(1, len(items) // args.meshes)]
-        _time_stages(chosen)
+        _time_stages(chosen, args.resolution)
         if args.jobs:
-            summary = prepare(items, Path(folder) / "all.h5", classes=_classes(items), jobs=args.jobs)
+            settings = Pipeline(resolution=args.resolution)
+            summary = prepare(
+                items, Path(folder) / "all.h5", classes=_classes(items), pipeline=settings, jobs=args.jobs
+            )
             print(
                 f"{summary.entries} shapes with {args.jobs} workers in {summary.seconds:.1f} s, start-up included:",
                 end="",
@@ -51,7 +56,7 @@ def main() -> None:
             print(f", {summary.store_bytes / summary.values:.1f} bytes a point, {len(summary.refused)} refused")
 
 
-def _time_stages(items: list[Item]) -> None:
+def _time_stages(items: list[Item], resolution: int) -> None:
     """Print milliseconds per mesh of every stage, and the ratio of the two methods."""
     stages: dict[str, list[float]] = {}
 
@@ -65,14 +70,15 @@ def _time_stages(items: list[Item]) -> None:
     points, faces = [], []
     for item in items:
         mesh = timed("load and clean", item.load)
-        hits = timed("scan, 14 views of 128×128 rays", lambda mesh=mesh: scan(mesh))
+        hits = timed(f"scan, 14 views of {resolution}×{resolution} rays", lambda mesh=mesh: scan(mesh, resolution))
         timed("sample, 50,000 points", lambda mesh=mesh: sample(mesh, 50_000, seed=0))
         center, radius = timed("bounding sphere", lambda hits=hits: bounding_sphere(hits.points))
         cloud = PointCloud((hits.points - center) / radius, hits.normals)
         thin = timed("simplify, 64³", lambda cloud=cloud: simplify(cloud))
         timed("100 patches", lambda thin=thin: cluster_patches(thin.points, 100, seed=0))
         for method in ("scan", "sample"):
-            work = timed(f"whole pipeline by {method}", lambda: make_shape(item.load(), item.id, Pipeline(method)))  # noqa: B023
+            settings = Pipeline(method, resolution)
+            work = timed(f"whole pipeline by {method}", lambda: make_shape(item.load(), item.id, settings))  # noqa: B023
             assert len(work.points) > 0
         points.append(len(thin.points))
         faces.append(len(mesh.faces))
