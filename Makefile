@@ -14,14 +14,14 @@ help:
 	@echo "make lint         style, types and import contracts"
 	@echo "make coverage     all tests, with the lines that they miss"
 	@echo "make help-texts   write the help texts of the trainers anew, after a change of their options"
-	@echo "make benchmarks   measure against the alternatives, on this machine"
+	@echo "make benchmarks   measure against the alternatives, into benchmarks/results"
 	@echo "make figures      draw the pictures of quantized shapes and images anew"
 	@echo "make install      only set up $(VENV)"
 	@echo "make clean        remove $(VENV) and the quick start"
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: setup.py
+$(VENV)/.installed: setup.py octree/kernels.cpp
 	sh install/debian_libraries.sh $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -50,7 +50,7 @@ help-texts: install
 	$(BIN)/python -m projects.cli.write_help
 
 benchmarks: install
-	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	$(BIN)/python -m benchmarks --out benchmarks/results
 
 figures: install
 	$(BIN)/python docs/draw_figures.py

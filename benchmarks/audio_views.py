@@ -1,23 +1,21 @@
-"""Compare the time of batched audio views with augmentation clip by clip, and of log-mel spectrograms with librosa.
+"""Log-mel spectrograms and augmentation of sounds in batches on the device, beside clip by clip on the CPU.
 
-Run ``python benchmarks/audio_views.py [--device cuda] [--json FILE]``. The baselines run on the CPU, as in the worker
-processes of a data loader; ours runs on the device, one batch at a time. First, all are checked to give the same result
-for the same parameters. The methods are timed in turns, and the fastest of all rounds counts.
+The alternatives run as in the worker processes of a data loader. The limit of the spectrograms is the short-time
+Fourier transform alone.
 """
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+from collections.abc import Iterator
 
 import librosa
 import numpy as np
 import torch
 import torch.nn.functional as F
-from quantize import by_mask, draw
-from timing import compare, describe, machine, write_json
 from torch import Tensor
 
+from benchmarks.quantize import by_mask, draw
+from benchmarks.timing import Options, Row, measure
 from projects.audio.augmentation import AudioViews, Augmentation, ResizeCrops
 from projects.audio.log_mel import (
     FFT,
@@ -31,15 +29,48 @@ from projects.audio.log_mel import (
     LogMelStatistics,
 )
 
-CLIPS = 256
 FREQUENCIES, FRAMES, CANVAS = 64, 96, 144
-RATIO, BINS = 0.4, 5
+RATIO = 0.4
 
 
-def librosa_log_mel(waveform: np.ndarray, filters: np.ndarray) -> np.ndarray:
-    """The log-mel spectrogram (64, frames) of one clip (T,)."""
-    spectrum = librosa.stft(waveform, n_fft=FFT, hop_length=HOP, pad_mode="reflect")
-    return np.log(filters @ np.abs(spectrum) ** 2 + np.finfo(np.float32).eps)
+def rows(options: Options) -> Iterator[Row]:
+    """The front end, then the augmentations of the paper's table 9."""
+    clips = 8 if options.quick else 256
+    yield from _log_mel(0.1 * torch.randn(clips, SEGMENT_SAMPLES), options)
+    samples = torch.randn(clips, 1, FREQUENCIES, FRAMES)
+    on_device = samples.to(options.device)
+    crops = ResizeCrops.sample(on_device)
+    sides = (side.tolist() for side in (crops.top, crops.left, crops.height, crops.width))
+    cropped = [crop_one(sample, *rectangle) for sample, *rectangle in zip(samples, *sides, strict=True)]
+    torch.testing.assert_close(crops(on_device).cpu(), torch.stack(cropped), rtol=0, atol=1e-3)
+    rng = np.random.default_rng(0)
+    for augmentation in (Augmentation(bins=None), Augmentation(mixup=RATIO, bins=None), Augmentation()):
+        views = AudioViews(augmentation, LogMelStatistics(0, 1)).to(options.device)
+        memory = torch.randn(2048, 1, FREQUENCIES, FRAMES) if augmentation.mixup else None
+        contenders = {
+            "pcrq": lambda views=views: views(on_device),
+            "clip by clip": lambda memory=memory, bins=augmentation.bins: one_by_one(samples, memory, bins, rng),
+        }
+        yield from measure(f"two views of {clips} clips, {augmentation.name}", contenders, options)
+
+
+def _log_mel(waveforms: Tensor, options: Options) -> Iterator[Row]:
+    log_mel, on_device = LogMel().to(options.device), waveforms.to(options.device)
+    filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=FFT, n_mels=MELS, fmin=LOWEST, fmax=HIGHEST)
+    window = torch.hann_window(FFT, device=options.device)
+
+    def one(waveform: np.ndarray) -> np.ndarray:
+        spectrum = librosa.stft(waveform, n_fft=FFT, hop_length=HOP, pad_mode="reflect")
+        return np.log(filters @ np.abs(spectrum) ** 2 + np.finfo(np.float32).eps)
+
+    expected = np.stack([one(waveform) for waveform in waveforms[:8].numpy()])
+    torch.testing.assert_close(log_mel(on_device[:8])[:, 0].cpu(), torch.from_numpy(expected), rtol=0, atol=1e-3)
+    contenders = {
+        "pcrq": lambda: log_mel(on_device),
+        "librosa, clip by clip": lambda: [one(waveform) for waveform in waveforms.numpy()],
+        "torch.stft": lambda: torch.stft(on_device, FFT, HOP, window=window, return_complex=True),
+    }
+    yield from measure(f"log-mel spectrograms of {len(waveforms)} clips of 0.95 s", contenders, options, "torch.stft")
 
 
 def crop_one(sample: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
@@ -51,6 +82,7 @@ def crop_one(sample: Tensor, top: int, left: int, height: int, width: int) -> Te
 
 
 def random_crop_one(sample: Tensor, rng: np.random.Generator) -> Tensor:
+    """A random rectangle of one sample (1, F, T), resized."""
     height = min(int(rng.uniform(0.6, 1.5) * FREQUENCIES), FREQUENCIES)
     width = min(int(rng.uniform(0.6, 1.5) * FRAMES), CANVAS)
     top, left = rng.integers(FREQUENCIES - height + 1), rng.integers(CANVAS - width + 1)
@@ -58,88 +90,21 @@ def random_crop_one(sample: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def mix_one(sample: Tensor, memory: Tensor, rng: np.random.Generator) -> Tensor:
+    """Mix one log-mel spectrogram with a random earlier one."""
     share = RATIO * rng.random()
     mixed = (1 - share) * sample.exp() + share * memory[rng.integers(len(memory))].exp()
     return (mixed + torch.finfo(torch.float32).eps).log()
 
 
-def quantize_one(sample: Tensor) -> Tensor:
-    rows = sample.flatten(1)
-    return by_mask(rows, *draw(rows, BINS)).view_as(sample)
-
-
-def views_one_by_one(samples: Tensor, memory: Tensor | None, quantized: bool, rng: np.random.Generator) -> Tensor:
+def one_by_one(samples: Tensor, memory: Tensor | None, bins: int | None, rng: np.random.Generator) -> Tensor:
     """Two views of every clip, one sample at a time."""
     views = []
     for sample in samples.repeat(2, 1, 1, 1):
         view = sample if memory is None else mix_one(sample, memory, rng)
         view = random_crop_one(view, rng)
-        views.append(quantize_one(view) if quantized else view)
-    views = torch.stack(views)
-    return (views - views.mean()) / views.std()
-
-
-def check(waveforms: Tensor, samples: Tensor, filters: np.ndarray, log_mel: LogMel, device: torch.device) -> None:
-    ours = log_mel(waveforms[:8].to(device)).cpu()
-    theirs = np.stack([librosa_log_mel(waveform, filters) for waveform in waveforms[:8].numpy()])
-    crops = ResizeCrops.sample(samples[:32].to(device))
-    rectangles = zip(*(side.tolist() for side in (crops.top, crops.left, crops.height, crops.width)), strict=True)
-    cropped = torch.stack(
-        [crop_one(sample, *rectangle) for sample, rectangle in zip(samples, rectangles, strict=False)]
-    )
-    equal = np.allclose(ours[:, 0], theirs, atol=1e-3) and torch.allclose(
-        crops(samples[:32].to(device)).cpu(), cropped, atol=1e-3
-    )
-    if not equal:
-        raise SystemExit("the results differ, so their times cannot be compared")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default) or cuda")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of every contender (default 5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
-    args = parser.parse_args()
-
-    about = machine(args.device)
-    print(describe(about))
-    waveforms = 0.1 * torch.randn(CLIPS, SEGMENT_SAMPLES)
-    samples, rng = torch.randn(CLIPS, 1, FREQUENCIES, FRAMES), np.random.default_rng(0)
-    filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=FFT, n_mels=MELS, fmin=LOWEST, fmax=HIGHEST)
-    log_mel = LogMel().to(args.device)
-    check(waveforms, samples, filters, log_mel, args.device)
-    on_device = {"waveforms": waveforms.to(args.device), "samples": samples.to(args.device)}
-
-    results = {"machine": about, "seconds": {}}
-    front_ends = {
-        "batched": lambda: log_mel(on_device["waveforms"]),
-        "librosa, clip by clip": lambda: [librosa_log_mel(waveform, filters) for waveform in waveforms.numpy()],
-    }
-    title = f"log-mel spectrograms of {CLIPS} clips of 0.95 s"
-    results["seconds"][title] = compare(front_ends, args.device, args.rounds)
-    show(title, results["seconds"][title], CLIPS * SEGMENT_SAMPLES / SAMPLE_RATE, "x real time")
-    for augmentation in (Augmentation(bins=None), Augmentation(mixup=0.4, bins=None), Augmentation()):
-        views = AudioViews(augmentation, LogMelStatistics(0, 1)).to(args.device)
-        memory = torch.randn(2048, 1, FREQUENCIES, FRAMES) if augmentation.mixup else None
-        quantized = bool(augmentation.bins)
-        contenders = {
-            "batched": lambda views=views: views(on_device["samples"]),
-            "clip by clip": lambda memory=memory, quantized=quantized: views_one_by_one(
-                samples, memory, quantized, rng
-            ),
-        }
-        title = f"two views of {CLIPS} clips, {augmentation.name}"
-        results["seconds"][title] = compare(contenders, args.device, args.rounds)
-        show(title, results["seconds"][title], CLIPS, "clips/s")
-    write_json(results, args.json)
-
-
-def show(title: str, seconds: dict[str, float], amount: float, unit: str) -> None:
-    print(f"\n{title}")
-    for name, taken in seconds.items():
-        ratio = taken / seconds["batched"]
-        print(f"  {name:24s} {taken * 1e3:9.2f} ms   {amount / taken:12,.0f} {unit}   {ratio:7.2f} x batched")
-
-
-if __name__ == "__main__":
-    main()
+        if bins:
+            flat = view.flatten(1)
+            view = by_mask(flat, *draw(flat, bins)).view_as(view)
+        views.append(view)
+    stacked = torch.stack(views)
+    return (stacked - stacked.mean()) / stacked.std()

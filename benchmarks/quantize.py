@@ -1,23 +1,22 @@
-"""Time randomized quantization beside other ways to write it, in one run on one machine.
-
-Run ``python benchmarks/quantize.py [--device cuda] [--compile] [--json FILE]``. Every contender draws its quantizers
-and applies them; first it is checked that all give the same result for the same draw. The contenders take turns, and
-the best of all rounds counts, so that other load on the machine disturbs all alike.
-"""
+"""Randomized quantization beside other ways to write it; every contender samples its quantizers and applies them."""
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+import shutil
+from collections.abc import Iterator
 
 import torch
-from timing import compare, describe, machine, write_json
 from torch import Tensor
 
 import pcrq
+from benchmarks.timing import Options, Row, measure
 
-IMAGES = (64, 3, 224, 224)
-CLOUDS, POINTS = 32, 8000
+
+def rows(options: Options) -> Iterator[Row]:
+    """Images with 8 and 30 bins, and ragged point clouds."""
+    for bins in (8, 30):
+        yield from _images(bins, options)
+    yield from _points(30, options)
 
 
 def draw(rows: Tensor, bins: int) -> tuple[Tensor, Tensor]:
@@ -37,83 +36,56 @@ def by_mask(rows: Tensor, edges: Tensor, values: Tensor) -> Tensor:
     return (inside * values[..., None]).sum(dim=1)
 
 
-def by_search(rows: Tensor, edges: Tensor, values: Tensor) -> Tensor:
+def _by_search(rows: Tensor, edges: Tensor, values: Tensor) -> Tensor:
     """A binary search per element, then a look-up."""
     return values.gather(1, torch.searchsorted(edges, rows, right=True))
 
 
-def by_copy(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _limit(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The least that any quantizer must do: find the range, read everything, write everything."""
     return (*x.aminmax(), x.clone())
 
 
-def points_by_loop(clouds: list[Tensor], bins: int) -> Tensor:
-    """A dense quantizer cloud by cloud."""
-    return torch.cat([by_search(rows, *draw(rows, bins)).T for rows in (cloud.T.contiguous() for cloud in clouds)])
-
-
-def images(device: torch.device, bins: int, rounds: int, compiled: bool) -> dict[str, float]:
-    x = torch.rand(IMAGES, device=device)
-    rows = x.flatten(0, 1).flatten(1)
-    edges, values = draw(rows, bins)
-    ours = pcrq.Quantizer(edges, values, (0,))(rows)
-    if not torch.equal(ours, by_mask(rows, edges, values)) or not torch.equal(ours, by_search(rows, edges, values)):
-        raise SystemExit("the contenders disagree: times mean nothing")
+def _images(bins: int, options: Options) -> Iterator[Row]:
+    size = (4, 3, 32, 32) if options.quick else (64, 3, 224, 224)
+    x = torch.rand(size, device=options.device)
+    flat = x.flatten(0, 1).flatten(1)
+    edges, values = draw(flat, bins)
+    ours = pcrq.Quantizer(edges, values, (0,))(flat)
+    for other in (by_mask, _by_search):
+        torch.testing.assert_close(ours, other(flat, edges, values), rtol=0, atol=0)
     contenders = {
         "pcrq": lambda: pcrq.randomized_quantize(x, bins),
-        "mask": lambda: by_mask(rows, *draw(rows, bins)),
-        "searchsorted + gather": lambda: by_search(rows, *draw(rows, bins)),
-        "aminmax + clone": lambda: by_copy(x),
+        "mask formulation": lambda: by_mask(flat, *draw(flat, bins)),
+        "searchsorted + gather": lambda: _by_search(flat, *draw(flat, bins)),
+        "copy of the data": lambda: x.clone(),
+        "aminmax + copy": lambda: _limit(x),
     }
-    if compiled:
-        compiled_quantize = torch.compile(pcrq.randomized_quantize, fullgraph=True)
-        contenders["pcrq, compiled"] = lambda: compiled_quantize(x, bins)
-    return compare(contenders, device, rounds)
+    if shutil.which("g++") and not options.quick:
+        compiled = torch.compile(pcrq.randomized_quantize, fullgraph=True, dynamic=False)
+        contenders["pcrq under torch.compile"] = lambda: compiled(x, bins)
+    yield from measure(f"quantize images {size} float32, {bins} bins", contenders, options, limit="aminmax + copy")
 
 
-def points(device: torch.device, bins: int, rounds: int) -> dict[str, float]:
-    xyz = torch.randn(CLOUDS * POINTS, 3, device=device)
-    batch_id = torch.arange(CLOUDS, device=device).repeat_interleave(POINTS)
-    quantizer = pcrq.PointQuantizer.sample(xyz, batch_id, CLOUDS, bins)
-    clouds = list(xyz.split(POINTS))
-    looped = [
-        by_search(cloud.T.contiguous(), edges, values).T
-        for cloud, edges, values in zip(clouds, quantizer.edges, quantizer.values, strict=True)
-    ]
-    if not torch.equal(quantizer(xyz, batch_id), torch.cat(looped)):
-        raise SystemExit("the contenders disagree: times mean nothing")
+def _points(bins: int, options: Options) -> Iterator[Row]:
+    count, points = (4, 100) if options.quick else (32, 8000)
+    xyz = torch.randn(count * points, 3, device=options.device)
+    batch_id = torch.arange(count, device=options.device).repeat_interleave(points)
+    clouds = xyz.split(points)
+    quantizer = pcrq.PointQuantizer.sample(xyz, batch_id, count, bins)
+    tables = zip(clouds, quantizer.edges, quantizer.values, strict=True)
+    looped = [_by_search(cloud.T.contiguous(), edges, values).T for cloud, edges, values in tables]
+    torch.testing.assert_close(quantizer(xyz, batch_id), torch.cat(looped), rtol=0, atol=0)
+
+    def loop() -> Tensor:
+        axes = (cloud.T.contiguous() for cloud in clouds)
+        return torch.cat([_by_search(rows, *draw(rows, bins)).T for rows in axes])
+
     contenders = {
-        "pcrq": lambda: pcrq.randomized_quantize_points(xyz, batch_id, CLOUDS, bins),
-        "loop over clouds": lambda: points_by_loop(clouds, bins),
+        "pcrq": lambda: pcrq.randomized_quantize_points(xyz, batch_id, count, bins),
+        "loop over clouds": loop,
+        "aminmax + copy": lambda: _limit(xyz),
     }
-    return compare(contenders, device, rounds)
-
-
-def show(title: str, seconds: dict[str, float]) -> None:
-    print(f"\n{title}")
-    for name, time_taken in seconds.items():
-        print(f"  {name:24s} {time_taken * 1e3:9.2f} ms   {time_taken / seconds['pcrq']:7.2f} x pcrq")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default) or cuda")
-    parser.add_argument("--compile", action="store_true", help="also time pcrq under torch.compile (needs a compiler)")
-    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="turns of every contender (default 7)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
-    args = parser.parse_args()
-
-    results = {"machine": machine(args.device), "seconds": {}}
-    print(describe(results["machine"]))
-    for bins in (8, 30):
-        title = f"images {IMAGES} float32, {bins} bins"
-        results["seconds"][title] = images(args.device, bins, args.rounds, args.compile)
-        show(title, results["seconds"][title])
-    title = f"points, {CLOUDS} clouds of {POINTS}, 30 bins"
-    results["seconds"][title] = points(args.device, 30, args.rounds)
-    show(title, results["seconds"][title])
-    write_json(results, args.json)
-
-
-if __name__ == "__main__":
-    main()
+    yield from measure(
+        f"quantize {count} clouds of {points} points, {bins} bins", contenders, options, "aminmax + copy"
+    )

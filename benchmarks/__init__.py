@@ -1,0 +1,1 @@
+"""Measurements against alternatives and against measured limits; ``python -m benchmarks`` runs them."""
