@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import logging
+import os
 import shutil
 import socket
 import sys
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Workers keep the memory of a shape for the next one, rather than getting it page by page from the kernel each time,
+# which takes a tenth of the time. For glibc; other systems ignore it.
+_ALLOCATION = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 _SAMPLE = 300  # number of finished entries from which the disk space for all of them is estimated
 
 
@@ -291,7 +295,7 @@ def _prepare_missing(keyed: dict[str, Item], work: WorkingFolder, recipe: Recipe
         unit=recipe.kind,
         mininterval=0.2 if sys.stderr.isatty() else 10,
     )
-    with bar:
+    with bar, _environment(_ALLOCATION):
         pending, estimated = missing, False
         while pending:
             dispatched, done = [], set()
@@ -317,6 +321,18 @@ def _prepare_missing(keyed: dict[str, Item], work: WorkingFolder, recipe: Recipe
             pending = pending[len(dispatched) :]
             bar.update(len(keyed) - len(pending) - bar.n)
     return len(missing)
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables that are not set, for processes that are started in the block."""
+    added = {name: text for name, text in variables.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def _warn_of_disk_space(work: WorkingFolder, recipe: Recipe, finished: int, total: int) -> None:

@@ -8,9 +8,11 @@ winding of the faces.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +24,7 @@ _FACES = [direction for direction in product((-1, 0, 1), repeat=3) if np.abs(dir
 _CORNERS = list(product((-1, 1), repeat=3))
 DIRECTIONS = np.stack([direction / np.linalg.norm(direction) for direction in _FACES + _CORNERS])
 """(14, 3) unit vectors from the shape to the viewer."""
+_ROUNDING = 1e-3  # of the distance between two rays
 
 
 @dataclass(frozen=True)
@@ -62,20 +65,31 @@ def scan(mesh: Mesh, resolution: int = 128) -> SurfacePoints:
 
     center, radius = bounding_sphere(mesh.vertices)
     vertices = (mesh.vertices - center) / radius  # so that Embree's float32 is precise for any unit of the source
+    outward = face_normals(vertices, mesh.faces)
+    outward = (outward / np.linalg.norm(outward, axis=1, keepdims=True)).T.copy()
     scene = open3d.t.geometry.RaycastingScene(nthreads=1)
     scene.add_triangles(vertices.astype(np.float32), mesh.faces.astype(np.uint32))
-    rays = _rays(resolution)
-    hits = scene.cast_rays(open3d.core.Tensor.from_numpy(rays), nthreads=1)
-    depth = hits["t_hit"].numpy()
-    hit = np.flatnonzero(np.isfinite(depth))
-    triangles = hits["primitive_ids"].numpy()[hit].astype(np.int64)
-    start, direction = rays[hit, :3].astype(np.float64), rays[hit, 3:].astype(np.float64)
+    views, hits = _views(resolution), []
+    for view in views:
+        opposite = hits[view.opposite][0] if view.opposite < len(hits) else None
+        cells = _window(view, vertices) if opposite is None else _mirrored(opposite, resolution)
+        rays = view.rays.take(cells, axis=0)
+        cast = scene.cast_rays(open3d.core.Tensor.from_numpy(rays), nthreads=1)
+        depth = cast["t_hit"].numpy()
+        hit = np.flatnonzero(np.isfinite(depth))
+        hits.append((cells[hit], rays.take(hit, axis=0)[:, :3].T, depth[hit], cast["primitive_ids"].numpy()[hit]))
 
-    normals = face_normals(vertices, mesh.faces)[triangles]
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    normals[(normals * direction).sum(1) > 0] *= -1
-    points = (start + depth[hit, None] * direction) * radius + center
-    return SurfacePoints(points, normals, triangles)
+    triangles = np.concatenate([found for *_, found in hits]).astype(np.int64)
+    normals = outward.take(triangles, axis=1)
+    points, stop = np.empty_like(normals), 0
+    for view, (_, start, depth, _) in zip(views, hits, strict=True):
+        part = np.s_[:, stop : (stop := stop + len(depth))]
+        direction = view.rays[0, 3:, None].astype(np.float64)
+        points[part] = start + depth * direction
+        normals[part] *= np.where((direction * normals[part]).sum(0) > 0, -1, 1)
+    points *= radius
+    points += center[:, None]
+    return SurfacePoints(points.T, normals.T, triangles)
 
 
 def sample(mesh: Mesh, count: int, seed: int) -> SurfacePoints:
@@ -103,16 +117,51 @@ def sample(mesh: Mesh, count: int, seed: int) -> SurfacePoints:
     return SurfacePoints(points, normals[triangles] / doubled_areas[triangles, None], triangles)
 
 
+class _View(NamedTuple):
+    """Parallel rays through the cells of a square around the unit ball.
+
+    Args:
+        rays: (resolution², 6) float32 origin and direction, row by row.
+        right, upward: (3,) float64 unit vectors, along the rows and across them.
+        opposite: index of the view from the other side, whose rows are along the same lines in reverse order.
+    """
+
+    rays: np.ndarray
+    right: np.ndarray
+    upward: np.ndarray
+    opposite: int
+
+
 @lru_cache(maxsize=1)
-def _rays(resolution: int) -> np.ndarray:
-    """(14 · resolution², 6) float32 rays, origin and direction, towards the unit ball from outside it."""
+def _views(resolution: int) -> list[_View]:
+    """The views from all directions, from outside the unit ball."""
     steps = (np.arange(resolution) + 0.5) / resolution * 2 - 1
-    across, upward = (grid.reshape(-1, 1) for grid in np.meshgrid(steps, steps))
+    across, high = (grid.reshape(-1, 1) for grid in np.meshgrid(steps, steps))
     views = []
     for viewer in DIRECTIONS:
         beside = np.eye(3)[np.abs(viewer).argmin()]  # any axis that is not along the view
         right = np.cross(beside, viewer)
         right /= np.linalg.norm(right)
-        origins = 2 * viewer + across * right + upward * np.cross(viewer, right)
-        views.append(np.concatenate([origins, np.broadcast_to(-viewer, origins.shape)], axis=1))
-    return np.concatenate(views).astype(np.float32)
+        upward = np.cross(viewer, right)
+        origins = 2 * viewer + across * right + high * upward
+        rays = np.concatenate([origins, np.broadcast_to(-viewer, origins.shape)], axis=1)
+        views.append(_View(rays.astype(np.float32), right, upward, int((DIRECTIONS @ viewer).argmin())))
+    return views
+
+
+def _window(view: _View, vertices: np.ndarray) -> np.ndarray:
+    """The rays through the bounding rectangle of the vertices, at least one; no other ray hits their mesh."""
+    resolution, sides = math.isqrt(len(view.rays)), []
+    for axis in (view.upward, view.right):
+        along = (vertices @ axis + 1) * (resolution / 2) - 0.5  # in cells from the first ray
+        first = min(max(math.ceil(along.min() - _ROUNDING), 0), resolution - 1)
+        last = min(max(math.floor(along.max() + _ROUNDING), first), resolution - 1)
+        sides.append(np.arange(first, last + 1))
+    return (sides[0][:, None] * resolution + sides[1]).ravel()
+
+
+def _mirrored(rays: np.ndarray, resolution: int) -> np.ndarray:
+    """The rays of the opposite view along the same lines: those that hit from one side hit from the other."""
+    hits = np.zeros((resolution, resolution), bool)
+    hits.flat[rays] = True
+    return np.flatnonzero(hits[:, ::-1])

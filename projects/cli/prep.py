@@ -39,7 +39,7 @@ class Source:
         run: prepares the source.
         src: help of the argument SRC; "" for built-in data.
         options: options besides those of every preparation: flag and arguments of ``add_argument``.
-        shapes: whether the source has the options of surfaces: ``--method``, ``--points`` and ``--seed``.
+        shapes: whether the source has the options of surfaces, see :func:`add_shape_options`.
     """
 
     name: str
@@ -123,8 +123,8 @@ def _write_layout(args: argparse.Namespace) -> None:
     from data_prep import layouts
     from data_prep.builtin_shapes import builtin_items, part_names
 
-    if args.method != "scan" or args.points is not None or args.jobs is not None:
-        raise InputError("--layout: no store is prepared; leave --method, --points and --jobs out")
+    if args.method != "scan" or any(option is not None for option in (args.resolution, args.points, args.jobs)):
+        raise InputError("--layout: no store is prepared; leave --method, --resolution, --points and --jobs out")
     if args.scheduler is not None:
         raise InputError("--layout: no store is prepared; leave --scheduler out")
     if args.out.suffix.lower() == ".h5":

@@ -31,13 +31,16 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_shape_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--method``, ``--points`` and ``--seed``, which preparations of shapes have."""
+    """Add ``--method``, ``--resolution``, ``--points`` and ``--seed``, which preparations of shapes have."""
     points = parser.add_argument_group("points on surfaces")
     points.add_argument(
         "--method",
         choices=("scan", "sample"),
         default="scan",
         help="scan: rays from 14 directions, as in the paper; sample: uniform by area (default: scan)",
+    )
+    points.add_argument(
+        "--resolution", type=int, metavar="N", help="rays along each side of a view of --method scan (default: 128)"
     )
     points.add_argument("--points", type=int, metavar="N", help="points per shape of --method sample (default: 50000)")
     points.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
@@ -53,8 +56,10 @@ def shape_pipeline(args: argparse.Namespace) -> Pipeline:
 
     if args.points is not None and args.method != "sample":
         raise InputError("--points: only for --method sample; add it or leave --points out")
-    count = {} if args.points is None else {"points": args.points}
-    return Pipeline(method=args.method, seed=args.seed, **count)
+    if args.resolution is not None and args.method != "scan":
+        raise InputError("--resolution: only for --method scan; leave one of them out")
+    given = {name: getattr(args, name) for name in ("points", "resolution") if getattr(args, name) is not None}
+    return Pipeline(method=args.method, seed=args.seed, **given)
 
 
 def run_recipe(

@@ -1,12 +1,13 @@
 """Loading meshes: every format, the quirks of real files, and what is refused."""
 
+import io
 import json
 
 import numpy as np
 import pytest
 import trimesh
 
-from data_prep.mesh import Mesh, clean, face_normals, load_mesh, parse_mesh
+from data_prep.mesh import Mesh, _parse_plain_obj, clean, face_normals, load_mesh, normalise_obj, parse_mesh
 from pcrq import InputError
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
@@ -51,6 +52,68 @@ def test_every_format_gives_the_same_box(tmp_path, kind):
 )
 def test_dialects_of_obj(text, expected):
     assert area(parse(text, "a.obj")) == pytest.approx(expected)
+
+
+MIXED = """# exported
+mtllib a.mtl
+o first
+v 0 0 0 0.5 0.5 0.5
+v 1.5e+0 0 0 1 1 1
+v 1 1 -2.5e-1 0 0 0
+v 0 1 .5 0 0 0
+vt 0 0
+vn 0 0 1
+g one two
+usemtl wood
+s off
+f 1/1/1 2/1/1 3/1/1 4/1/1
+f 1//1 2//1 4//1
+usemtl steel
+v -1 .5 1 0 0 0
+l 1 2
+f 4 3 2 1 5
+o second
+v 0 0 9 0 0 0
+usemtl wood
+f 6/1 1/1 2/1
+f 1 2
+f  3\t2  6\r
+"""
+
+
+@pytest.mark.parametrize("text", [MIXED, MIXED.replace("\n", "\r\n")])
+def test_the_fast_obj_reader_gives_the_same_triangles_as_trimesh(text):
+    fast = _parse_plain_obj(text.encode())
+    scene = trimesh.load(io.BytesIO(normalise_obj(text.encode())), file_type="obj", process=False, skip_materials=True)
+    slow = scene if isinstance(scene, trimesh.Trimesh) else scene.to_geometry()
+
+    def triangles(mesh):  # each from its smallest corner, so that only the winding counts
+        corners = [[tuple(map(float, corner)) for corner in triangle] for triangle in mesh.vertices[mesh.faces]]
+        return sorted(triangle[(at := triangle.index(min(triangle))) :] + triangle[:at] for triangle in corners)
+
+    assert len(fast.faces) == 2 + 1 + 3 + 1 + 1
+    assert triangles(fast) == triangles(slow)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        *(
+            "f 1 2 -1",
+            "f 1 2 \\\n3",
+            "f 1 2 9",
+            "f 0 1 2",
+            "f 1 2 3 # c",
+            "f 1 2 3x",
+            "f /1 /2 /3",
+            "f 1 2f 3",
+            "f 1 2",
+        ),
+        *("f 1 2 34567890123", "v 1 2\nf 1 2 3", "v 1 2 x\nf 1 2 3", "v 1 2 3 4\nf 1 2 3"),
+    ],
+)
+def test_unusual_obj_files_are_left_to_trimesh(lines):
+    assert _parse_plain_obj(SQUARE.encode() + lines.encode()) is None
 
 
 def test_relative_obj_indices_count_back_from_their_own_line():

@@ -3,6 +3,7 @@
 import pytest
 import trimesh
 
+from data_prep import prepare_shape
 from pcrq.stores.shape_store import ShapeStore
 from projects.cli import main
 
@@ -44,6 +45,14 @@ def test_changed_options_need_force(meshes, tmp_path, capsys):
     assert ShapeStore(tmp_path / "s.h5").parameters["method"] == "scan"
 
 
+def test_resolution_is_that_of_the_scanner_and_recorded(meshes, tmp_path):
+    assert prep(meshes, tmp_path / "s.h5", "--resolution", "16") == 0
+    store = ShapeStore(tmp_path / "s.h5")
+    assert store.parameters["resolution"] == 16
+    shape = prepare_shape(meshes / "chair" / "b.obj", id="chair/b.obj", resolution=16)
+    assert store[1].points.tolist() == shape.points.tolist()
+
+
 def test_up_axis_is_brought_to_y(meshes, tmp_path):
     assert prep(meshes, tmp_path / "z.h5", "--up", "z") == 0
     points = ShapeStore(tmp_path / "z.h5")[0].points
@@ -65,6 +74,8 @@ def test_a_folder_of_broken_meshes_is_an_error(tmp_path, capsys):
     [
         (["--points", "10"], "--points"),
         (["--method", "sample", "--points", "0"], "points 0"),
+        (["--method", "sample", "--resolution", "64"], "--resolution"),
+        (["--resolution", "1"], "resolution 1"),
         (["--labels", "no.csv"], "no.csv"),
     ],
 )

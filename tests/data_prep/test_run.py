@@ -71,6 +71,17 @@ def test_shapes_stand_in_the_order_of_the_items(items, prepare_quickly, tmp_path
     assert left_in(tmp_path) == ["store.h5"]
 
 
+def test_only_workers_keep_their_memory(tmp_path):
+    items = [Item("a", _refuse_with_allocation), Item("b", _refuse_with_allocation)]
+    with pytest.raises(InputError, match=r"the first is: a: 268435456"):
+        prepare(items, tmp_path / "store.h5", classes=[], pipeline=QUICK, jobs=2)
+    assert "MALLOC_TRIM_THRESHOLD_" not in os.environ
+
+
+def _refuse_with_allocation():
+    raise InputError(os.environ.get("MALLOC_TRIM_THRESHOLD_", "unset"))
+
+
 def test_the_number_of_workers_does_not_change_a_byte(items, prepare_quickly, tmp_path):
     prepare_quickly(items)
     prepare_quickly(items, out=tmp_path / "other.h5", jobs=2)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from data_prep.bounding_sphere import bounding_sphere
 from data_prep.mesh import Mesh, face_normals
 from data_prep.sampling import DIRECTIONS, sample, scan
 
@@ -34,6 +35,50 @@ def test_scan_of_a_sphere_lies_on_it_with_outward_normals(sphere):
     np.testing.assert_allclose(np.linalg.norm(hits.normals, axis=1), 1, atol=1e-9)
     # each view is a disc in a square: π/4 of its rays hit
     assert len(hits.points) == pytest.approx(14 * 64**2 * np.pi / 4, rel=0.02)
+
+
+def every_ray(mesh: Mesh, resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points and normals of the scanner, with every ray of every view cast in float64 by the plane of each triangle."""
+    center, radius = bounding_sphere(mesh.vertices)
+    first, second, third = (mesh.vertices[mesh.faces[:, corner]] for corner in range(3))
+    facing = np.cross(second - first, third - first)
+    points, normals = [], []
+    for viewer in DIRECTIONS:
+        right = np.cross(np.eye(3)[np.abs(viewer).argmin()], viewer)
+        right /= np.linalg.norm(right)
+        upward = np.cross(viewer, right)
+        for row in range(resolution):
+            for column in range(resolution):
+                across, high = ((2 * cell + 1) / resolution - 1 for cell in (column, row))
+                start = center + radius * (2 * viewer + across * right + high * upward)
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    depth = ((first - start) * facing).sum(1) / (-viewer * facing).sum(1)
+                    at = start - depth[:, None] * viewer
+                    inside = np.isfinite(depth)
+                    for one, other in ((first, second), (second, third), (third, first)):
+                        inside &= (np.cross(other - one, at - one) * facing).sum(1) >= 0
+                if inside.any():
+                    nearest = np.where(inside, depth, np.inf).argmin()
+                    normal = facing[nearest] / np.linalg.norm(facing[nearest])
+                    points.append(at[nearest])
+                    normals.append(normal if normal @ viewer > 0 else -normal)
+    return np.array(points), np.array(normals)
+
+
+@pytest.mark.parametrize("resolution", [16, 17])
+def test_scan_equals_casting_every_ray(resolution):
+    flat = trimesh.creation.box((0.31, 1.7, 0.9)).apply_transform(trimesh.transformations.euler_matrix(0.5, 1, 2))
+    flat.apply_translation((0.4, -3, 8))
+    mesh = as_mesh(trimesh.util.concatenate([flat, trimesh.creation.icosphere(1, 0.6).apply_translation((0.1, -2, 9))]))
+    points, normals = every_ray(mesh, resolution)
+    hits = scan(mesh, resolution)
+    np.testing.assert_allclose(hits.points, points, atol=1e-5)
+    np.testing.assert_allclose(hits.normals, normals, atol=1e-9)
+
+
+def test_a_rod_between_the_rays_is_missed_from_every_side():
+    rod = as_mesh(trimesh.creation.box((1e-5, 1e-5, 1)))
+    assert len(scan(rod, 2).points) == 0
 
 
 def test_normals_face_the_viewer_however_the_faces_are_wound(sphere):
