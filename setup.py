@@ -1,9 +1,11 @@
 """The pcrq distribution: four import packages, their dependencies and extras, and the console script."""
 
+import platform
 import re
+import sys
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 REPOSITORY = ""
 """Address of the public repository, such as https://github.com/OWNER/pcrq; empty while there is none."""
@@ -18,6 +20,17 @@ def long_description() -> str:
     text = re.sub(r"!\[[^\]]*\]\((?!http)[^)]+\)\n+(\*[^*]+\*\n+)?", "", text)
     return re.sub(r"(?<!!)\[([^\]]*)\]\((?!http|#)[^)]+\)", r"\1", text)
 
+
+KERNELS = Extension(  # of plain C functions, loaded by ctypes; if it cannot be compiled, octree/kernels.py does without
+    "octree._kernels",
+    ["octree/kernels.cpp"],
+    extra_compile_args=[
+        *("-O3", "-std=c++17"),
+        *(["-mavx2", "-mfma"] if platform.machine() in ("x86_64", "AMD64") else []),
+        *(["-fopenmp"] if sys.platform == "linux" else []),
+    ],
+    optional=True,
+)
 
 IMAGE = ["lightly>=1.6"]  # earlier versions ask a server for their latest version when they are imported
 AUDIO = [*IMAGE, "librosa>=0.10", "soundfile>=0.12", "soxr>=0.3.2"]
@@ -59,6 +72,7 @@ setup(
         "octree": ["py.typed"],
         "projects": ["**/*.yaml", "**/*.html", "**/*.txt"],
     },
+    ext_modules=[KERNELS],
     install_requires=[
         "torch>=2.8",
         "torchvision",

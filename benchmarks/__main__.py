@@ -26,6 +26,7 @@ from benchmarks.timing import Options, Row
 BENCHMARKS = {
     "quantize": "randomized quantization: mask formulation, binary search, copies of the data",
     "octrees": "octrees, neighbor tables, convolution, interpolation: ocnn",
+    "midnet_step": "a training step of MID-Net: the same network of ocnn's own layers and octrees",
     "quantized_step": "a training step of MID-Net with 30 bins: without quantization",
     "image_step": "input and training steps of images with quantization: color jitter in worker processes",
     "audio_views": "log-mel spectrograms and augmentation of sounds in batches: librosa, clip by clip",

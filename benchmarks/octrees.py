@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -18,14 +19,14 @@ from benchmarks.quantized_step import load_shapes
 from benchmarks.timing import Options, Row, measure
 from octree import PointBatch, RandomAffine, Shape, ShapeDataset, ShapeStore, collate
 from octree.batch_octree import BatchOctree, build_neighbours, build_octree, interpolate_at_points
-from octree.pair_convolution import PairConv
+from octree.layers import PairConv, use_pair_convolution
 from pcrq.stores.shape_store import ShapeStoreWriter
 
 DEPTH, CHANNELS = 6, 32
 
 
 def rows(options: Options) -> Iterator[Row]:
-    """From points to octree, and two operations on it that take most of a step."""
+    """From points to octree, two operations on it that take most of a step, and a network of ocnn's."""
     shapes = load_shapes(options, 32)
     batch = RandomAffine()(collate(shapes).to(options.device))
     yield from _octree(batch, options)
@@ -34,6 +35,7 @@ def rows(options: Options) -> Iterator[Row]:
     for nempty in (True, False):
         yield from _convolution(batch, nempty, options)
     yield from _interpolation(batch, options)
+    yield from _unet(batch, options)
 
 
 def one_by_one(batch: PointBatch) -> Octree:
@@ -164,3 +166,24 @@ def _interpolation(batch: PointBatch, options: Options) -> Iterator[Row]:
     }
     title = f"trilinear interpolation at {len(places):,} points, {CHANNELS} channels, both passes"
     yield from measure(title, contenders, options, limit)
+
+
+def _unet(batch: PointBatch, options: Options) -> Iterator[Row]:
+    """A network of ocnn's own, with kernels of stride 2 and deconvolutions, as it is and with our convolutions."""
+    octree = with_all_neighbours(build_octree(batch, DEPTH))
+    data = octree.get_input_feature("ND", nempty=True)
+    places = torch.cat([batch.points, batch.batch_id.unsqueeze(1)], dim=1)
+    theirs = ocnn.models.UNet(4, 10, nempty=True).to(options.device)
+    ours = use_pair_convolution(deepcopy(theirs))
+
+    def step(network: torch.nn.Module) -> torch.Tensor:
+        network.zero_grad(set_to_none=True)
+        out = network(data, octree, DEPTH, places.clone())
+        out.square().mean().backward()
+        return out.detach()
+
+    torch.testing.assert_close(*(step(network) for network in (ours, theirs)), rtol=1e-2, atol=1e-2)
+    contenders = {"pcrq": lambda: step(ours), "ocnn": lambda: step(theirs)}
+    yield from measure(
+        f"ocnn's UNet with use_pair_convolution, {batch.batch_size} shapes, both passes", contenders, options
+    )

@@ -94,7 +94,20 @@ class Trainer:
         torch.manual_seed(0)
         self.network, self.bins, self.bf16 = MIDNet(config).to(device), bins, bf16
         self.loss = MIDLoss(shapes).to(device)
-        self.optimizer = torch.optim.SGD(self.network.parameters(), 0.03, momentum=0.9, weight_decay=5e-4)
+        self.optimizer = self._new_optimizer()
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.network.parameters(), 0.03, momentum=0.9, weight_decay=5e-4)
+
+    def replace_network(self, network: torch.nn.Module) -> None:
+        """Continue with another network that has parameters of the same names and sizes."""
+        network.load_state_dict(self.network.state_dict())
+        self.network = network
+        self.optimizer = self._new_optimizer()
+
+    def losses(self, batch: PointBatch) -> torch.Tensor:
+        """The loss of an augmented batch."""
+        return self.loss(self.network(batch), batch).total.detach()
 
     def step(self, batch: PointBatch) -> None:
         """One step of pretraining."""

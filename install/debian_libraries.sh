@@ -1,6 +1,6 @@
 #!/bin/sh
-# Add what Debian and Ubuntu lack for Open3D (drawing without a screen through EGL) and for Python's venv,
-# where it is missing and this user may install it; otherwise say what to ask for.
+# Add what Debian and Ubuntu lack for Open3D (drawing without a screen through EGL), for Python's venv, and a compiler for
+# octree/kernels.cpp, where it is missing and this user may install it; otherwise say what to ask for.
 set -eu
 command -v dpkg >/dev/null 2>&1 || exit 0
 missing=""
@@ -9,6 +9,7 @@ for package in libusb-1.0-0 libgl1 libegl1 libgl1-mesa-dri libgomp1; do
 done
 "${1:-python3}" -c "import venv, ensurepip" >/dev/null 2>&1 ||
     missing="$missing $("${1:-python3}" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+command -v c++ >/dev/null 2>&1 || missing="$missing g++"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ]; then
     as_root=""

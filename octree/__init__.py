@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from octree.downstream import ShapeClassifier as ShapeClassifier
     from octree.downstream import part_iou as part_iou
     from octree.hrnet import HRNet as HRNet
+    from octree.layers import use_pair_convolution as use_pair_convolution
     from octree.mid_loss import MIDLoss as MIDLoss
     from octree.mid_loss import MIDLosses as MIDLosses
     from octree.midnet import MIDFeatures as MIDFeatures
@@ -42,6 +43,7 @@ _MODULES = {
     "quantize": "augmentation",
     "BatchOctree": "batch_octree",
     "build_octree": "batch_octree",
+    "use_pair_convolution": "layers",
     "HRNet": "hrnet",
     "MIDNet": "midnet",
     "MIDNetConfig": "midnet",

@@ -34,9 +34,11 @@ class Affine:
 
     def __call__(self, batch: PointBatch) -> PointBatch:
         """Transform every cloud; normals follow the surface and stay unit vectors. No point is dropped."""
-        cos, sin = self.angle.cos()[batch.batch_id], self.angle.sin()[batch.batch_id]
-        scale = self.scale[batch.batch_id]
-        points = _rotate_about_y(batch.points, cos, sin) + self.shift[batch.batch_id]
+        cos, sin, shift, scale = (
+            parameter.index_select(0, batch.batch_id)
+            for parameter in (self.angle.cos(), self.angle.sin(), self.shift, self.scale)
+        )
+        points = _rotate_about_y(batch.points, cos, sin) + shift
         normals = batch.normals
         if normals is not None:
             normals = F.normalize(_rotate_about_y(normals, cos, sin) / scale, dim=1)
@@ -108,7 +110,7 @@ class RandomAffine:
 
 def clip(batch: PointBatch) -> PointBatch:
     """Drop the points outside the open cube (-1, 1)³."""
-    return batch.select((batch.points.abs() < 1).all(dim=1))
+    return batch.select(batch.points.abs().amax(dim=1) < 1)
 
 
 def quantize(

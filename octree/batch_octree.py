@@ -7,9 +7,13 @@ the start, so sorting the points once gives the merged octree.
 from __future__ import annotations
 
 import torch
-from ocnn.octree import Octree, Points
+import torch.nn.functional as F
+from ocnn.octree import Octree
+from ocnn.octree.shuffled_key import xyz2key
 
-from octree.point_batch import PointBatch, check_values
+from octree import kernels
+from octree.layers import weighted_sum
+from octree.point_batch import PointBatch, examine_values, raise_for_values
 from pcrq import InputError
 
 BELOW_ONE = 1 - 2**-20  # ocnn's cube is half open: a coordinate of exactly 1 would wrap round to the other side
@@ -46,18 +50,65 @@ def build_octree(batch: PointBatch, depth: int, full_depth: int = 2) -> BatchOct
     """
     if not 0 <= full_depth <= depth <= 16:
         raise InputError(f"depth {depth}, full_depth {full_depth}: must be 0 <= full_depth <= depth <= 16")
-    check_values(batch, limit=1 + _ROUNDING)
-    points = Points(
-        batch.points.clamp(-1, BELOW_ONE),
-        batch.normals,
-        batch_id=batch.batch_id,
-        batch_size=int(batch.batch_id[-1]) + 1,  # what Points checks; the last clouds may own no point
-    )
-    points.batch_size = batch.batch_size
+    examined = examine_values(batch, 1 + _ROUNDING)
     octree = BatchOctree(depth, full_depth, batch.batch_size, batch.device)
-    octree.leaf_of_point = octree.build_octree(points)
+    points = (batch.points.clamp(-1, BELOW_ONE) + 1) * 2 ** (depth - 1)  # in leaves
+    key, order = _sorted_keys(points, batch, depth)
+
+    # Points that begin a node of each depth. Their numbers are the only ones for which a GPU is waited for.
+    differs = key[1:] ^ key[:-1]
+    begins = [differs >= 1 << 3 * level for level in range(depth - full_depth + 1)]
+    numbers = torch.cat([examined, torch.stack([begin.sum() for begin in begins])]).tolist()
+    raise_for_values(batch, 1 + _ROUNDING, numbers[: len(examined)])
+    counts = [number + 1 for number in numbers[len(examined) :]]
+
+    row = F.pad(begins[0].cumsum(0), (1, 0))  # leaf of every point, in the order of the keys
+    octree.leaf_of_point = leaf = torch.empty_like(order).scatter_(0, order, row)
     octree.input_points = batch.points
+    octree.points[depth] = _sum(points, leaf, counts[0]) / _sum(torch.ones_like(points[:, :1]), leaf, counts[0])
+    if batch.normals is not None:
+        octree.normals[depth] = F.normalize(_sum(batch.normals, leaf, counts[0]))
+
+    node = order.new_empty(counts[0]).scatter_(0, row, key.long())
+    for level in range(full_depth + 1):
+        octree.octree_grow_full(level, update_neigh=False)
+    for level, count in zip(range(depth, full_depth, -1), counts[1:], strict=True):
+        row = F.pad(((node >> 3).diff() != 0).cumsum(0), (1, 0))  # parent of every node
+        parent = node.new_empty(count).scatter_(0, row, node >> 3)
+        octants = torch.arange(8, device=batch.device)
+        octree.keys[level] = _ocnn_key((parent.unsqueeze(1) << 3) + octants, level).view(-1)
+        octree.nnum[level] = 8 * count
+        _set_children(octree, level, (row << 3) | (node & 7))
+        node = parent
+    _set_children(octree, full_depth, node)
     return octree
+
+
+def _sorted_keys(points: torch.Tensor, batch: PointBatch, depth: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N,) ascending keys of the points, cloud first, then ocnn's shuffled key; and the point of every key."""
+    x, y, z = points.long().unbind(1)
+    key = xyz2key(x, y, z, None, depth) | (batch.batch_id << 3 * depth)
+    if batch.batch_size << 3 * depth < 2**31:
+        key = key.int()  # is sorted in less time
+    return tuple(key.sort(stable=True))
+
+
+def _ocnn_key(key: torch.Tensor, depth: int) -> torch.Tensor:
+    """ocnn keeps the cloud of a node in the bits from 48 on."""
+    return ((key >> 3 * depth) << 48) | (key & ((1 << 3 * depth) - 1))
+
+
+def _set_children(octree: BatchOctree, depth: int, node: torch.Tensor) -> None:
+    """Number the non-empty nodes of a depth, given their (L,) positions among all nodes of the depth."""
+    children = torch.full((int(octree.nnum[depth]),), -1, dtype=torch.int32, device=node.device)
+    octree.children[depth] = children.scatter_(0, node, torch.arange(len(node), dtype=torch.int32, device=node.device))
+    octree.nnum_nempty[depth] = len(node)
+    octree.nempty_indices[depth] = node
+
+
+def _sum(values: torch.Tensor, row: torch.Tensor, count: int) -> torch.Tensor:
+    """(L, C) sum of the (N, C) values of each row."""
+    return values.new_zeros(count, values.shape[1]).index_add_(0, row, values)
 
 
 def build_neighbours(octree: BatchOctree, nempty: bool) -> None:
@@ -68,23 +119,40 @@ def build_neighbours(octree: BatchOctree, nempty: bool) -> None:
     """
     top = max(octree.full_depth, 1)
     octree.construct_neigh(top)
-    if not nempty:
-        for depth in range(top + 1, octree.depth + 1):
-            octree.construct_neigh(depth)
-        return
-    octree.nempty_neigh(top)
+    if nempty:
+        octree.nempty_neighs[top] = _non_empty(octree, top, octree.neighs[top][octree.nempty_index(top)])
     for depth in range(top + 1, octree.depth + 1):
-        octree.nempty_neighs[depth] = _neighbours_by_parent(octree, depth)
+        if nempty:
+            octree.nempty_neighs[depth] = _non_empty_neighbours(octree, depth)
+        else:
+            octree.neighs[depth] = _all_neighbours(octree, depth)
 
 
-def _neighbours_by_parent(octree: BatchOctree, depth: int) -> torch.Tensor:
+def _all_neighbours(octree: BatchOctree, depth: int) -> torch.Tensor:
+    """(N, 27) int64 neighbors among the N nodes of ``depth``, -1 where there is none."""
+    parent_neighbour = octree.neighs[depth - 1][octree.nempty_index(depth - 1)][:, octree.lut_parent]
+    parent = _non_empty(octree, depth - 1, parent_neighbour)
+    neighbour: torch.Tensor = (parent << 3) + octree.lut_child
+    return neighbour.masked_fill_(parent < 0, -1).view(-1, 27)
+
+
+def _non_empty_neighbours(octree: BatchOctree, depth: int) -> torch.Tensor:
     """(L, 27) int64 neighbors among the L non-empty nodes of ``depth``, -1 where there is none."""
-    node = octree.nempty_index(depth)
-    parent, octant = node >> 3, node & 7
-    parent_neighbour = octree.nempty_neighs[depth - 1][parent].gather(1, octree.lut_parent[octant])
-    neighbour_node = (parent_neighbour << 3) + octree.lut_child[octant]
-    neighbour: torch.Tensor = octree.children[depth].long()[neighbour_node.clamp_(min=0)]
-    return neighbour.masked_fill_(parent_neighbour < 0, -1)
+    node, parents = octree.nempty_index(depth), octree.nempty_neighs[depth - 1]
+    if kernels.use_for(node):
+        table: torch.Tensor = node.new_empty(len(node), 27)
+        luts = octree.lut_parent, octree.lut_child
+        kernels.call("child_neighbors", table, parents, octree.children[depth], node, *luts, len(node))
+        return table
+    octant = node & 7
+    parent = parents[node >> 3].gather(1, octree.lut_parent[octant])
+    return _non_empty(octree, depth, (parent << 3) + octree.lut_child[octant]).masked_fill_(parent < 0, -1)
+
+
+def _non_empty(octree: BatchOctree, depth: int, node: torch.Tensor) -> torch.Tensor:
+    """Positions among the non-empty nodes from positions among all nodes; -1 for negative positions and empty nodes."""
+    position: torch.Tensor = octree.children[depth].long()[node.clamp(min=0)]
+    return position.masked_fill_(node < 0, -1)
 
 
 def interpolate_to_children(data: torch.Tensor, octree: BatchOctree, depth: int, nempty: bool) -> torch.Tensor:
@@ -100,9 +168,7 @@ def interpolate_to_children(data: torch.Tensor, octree: BatchOctree, depth: int,
         (L, C) features of the non-empty nodes of ``depth`` + 1.
     """
     child = octree.nempty_index(depth + 1)
-    octant = torch.arange(8, device=data.device)
-    bits = torch.stack([octant >> 2 & 1, octant >> 1 & 1, octant & 1], dim=1)
-    quarter = (bits * 2 - 1) / 4  # a child's center is a quarter of its parent's side from the parent's center
+    quarter = (_corner_steps(data.device) * 2 - 1) / 4  # of the parent's side, from the parent's center to a child's
     return _interpolate(data, octree, depth, child >> 3, quarter[child & 7], nempty)
 
 
@@ -128,32 +194,30 @@ def _interpolate(
 ) -> torch.Tensor:
     """Interpolate at places inside non-empty nodes.
 
-    The eight nodes around a place are the one it lies in and seven of its 26 neighbors, looked up in the
-    neighbor table. Nodes that do not exist are left out and the other weights rescaled.
+    The eight nodes around a place are the one that it lies in and seven of its 26 neighbors, looked up in the neighbor
+    table. Nodes that do not exist are left out and the other weights rescaled.
 
     Args:
         node: (P,) int64 node that a place lies in, counted among the non-empty ones.
-        offset: (P, 3) place relative to the node's center, in sides of the node, in [-0.5, 0.5].
+        offset: (P, 3) float32 place relative to the node's center, in sides of the node, in [-0.5, 0.5].
     """
     row = node if nempty else octree.nempty_index(depth)[node]
     table = octree.get_neigh(depth, "333", 1, nempty)
-    corner = torch.arange(8, device=data.device)
-    step = torch.stack([corner >> 2 & 1, corner >> 1 & 1, corner & 1], dim=1)  # (8, 3) whether to leave the node
+    if kernels.use_for(data):
+        index, weight = torch.empty(len(row), 8, dtype=torch.int32), torch.empty(len(row), 8)
+        kernels.call("corners", index, weight, table.long().contiguous(), row, offset.contiguous(), len(row))
+        return weighted_sum(data, index, weight)
+    step = _corner_steps(data.device)
     toward = torch.where(offset < 0, -1, 1).unsqueeze(1) * step  # (P, 8, 3)
     x, y, z = (toward + 1).unbind(dim=2)
     share = offset.abs().unsqueeze(1)
     weight = torch.where(step == 1, share, 1 - share).prod(dim=2)
-    neighbour = table[row].gather(1, 9 * x + 3 * y + z).long()
-    exists = neighbour >= 0
-    weight = torch.where(exists, weight, 0)
-    weight = weight / weight.sum(dim=1, keepdim=True)
-    place = torch.arange(len(node), device=data.device).unsqueeze(1).expand_as(neighbour)
-    with torch.autocast(data.device.type, enabled=False):  # sparse products exist in full precision only
-        matrix = torch.sparse_coo_tensor(
-            torch.stack([place[exists], neighbour[exists]]),
-            weight[exists],
-            (len(node), len(data)),
-            check_invariants=False,
-        )
-        interpolated: torch.Tensor = torch.sparse.mm(matrix, data.float())
-    return interpolated.to(data.dtype)
+    neighbour = table[row].gather(1, 9 * x + 3 * y + z)
+    weight = torch.where(neighbour >= 0, weight, 0)
+    return weighted_sum(data, neighbour.clamp(min=0).int(), weight / weight.sum(dim=1, keepdim=True))
+
+
+def _corner_steps(device: torch.device) -> torch.Tensor:
+    """(8, 3) int64 in [0, 1]: the corners of a cube, x slowest."""
+    corner = torch.arange(8, device=device)
+    return torch.stack([corner >> 2 & 1, corner >> 1 & 1, corner & 1], dim=1)

@@ -9,8 +9,8 @@ from torch import nn
 
 from octree.batch_octree import BatchOctree
 from octree.hrnet import HRNet
+from octree.layers import use_pair_convolution
 from octree.midnet import IN_CHANNELS, MIDNet, MIDNetConfig, PointHead, ShapeHead, leaf_features, network_octree
-from octree.pair_convolution import use_pair_convolution
 from octree.point_batch import PointBatch
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import torch
 from ocnn.modules import Conv1x1Bn, OctreeConvBnRelu, OctreeResBlocks
-from ocnn.nn import octree_max_pool
-from ocnn.nn.octree_interp import octree_nearest_upsample
 from ocnn.octree import Octree
 from torch import nn
+
+from octree.layers import max_pool, upsample
 
 STAGES = 3
 
@@ -67,7 +67,7 @@ class HRNet(nn.Module):
         """
         depth = octree.depth
         leaves = self.front_leaves(data, octree, depth)
-        branches = [self.front(octree_max_pool(leaves, octree, depth, self.nempty), octree, depth - 1)]
+        branches = [self.front(max_pool(leaves, octree, depth, self.nempty), octree, depth - 1)]
         for stage, blocks in enumerate(self.stages):
             if stage > 0:
                 branches = self.exchanges[stage - 1](branches, octree, depth - 1)
@@ -114,12 +114,12 @@ class Exchange(nn.Module):
 def max_pool_to(data: torch.Tensor, octree: Octree, depth: int, target: int, nempty: bool) -> torch.Tensor:
     """Max-pool node features from ``depth`` up to the coarser ``target`` depth."""
     for level in range(depth, target, -1):
-        data = octree_max_pool(data, octree, level, nempty)
+        data = max_pool(data, octree, level, nempty)
     return data
 
 
 def upsample_to(data: torch.Tensor, octree: Octree, depth: int, target: int, nempty: bool) -> torch.Tensor:
     """Copy node features from ``depth`` down to all descendants at the finer ``target`` depth."""
     for level in range(depth, target):
-        data = octree_nearest_upsample(data, octree, level, nempty)
+        data = upsample(data, octree, level, nempty)
     return data

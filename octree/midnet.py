@@ -23,7 +23,7 @@ from octree.batch_octree import (
     interpolate_to_children,
 )
 from octree.hrnet import STAGES, BackboneFeatures, HRNet, max_pool_to, upsample_to
-from octree.pair_convolution import use_pair_convolution
+from octree.layers import unit_vectors, use_pair_convolution
 from octree.point_batch import PointBatch
 from pcrq import InputError
 
@@ -123,7 +123,7 @@ class MIDNet(nn.Module):
         features = self.backbone(leaf_features(octree, self.config.nempty), octree)
         _, shape = self.shape_head(features, octree)
         point = self.point_head(features, octree)
-        return MIDFeatures(F.normalize(shape.float(), dim=1), F.normalize(point.float(), dim=1), octree.leaf_of_point)
+        return MIDFeatures(unit_vectors(shape), unit_vectors(point), octree.leaf_of_point)
 
     def embed(self, data: PointBatch | BatchOctree) -> torch.Tensor:
         """Return the (B, 8·width) features of whole shapes before the last layer: "fc1", for linear probes."""

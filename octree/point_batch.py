@@ -136,7 +136,8 @@ class PointBatch:
         """Keep the points where ``mask`` (N,) bool is true; the number of clouds stays."""
         per_point = ("points", "normals", "batch_id", "labels", "patches")
         values: dict[str, Any] = {name: getattr(self, name) for name in per_point}
-        return replace(self, **{name: v[mask] for name, v in values.items() if v is not None})
+        row = mask.nonzero().squeeze(1)  # once, and a GPU is waited for once
+        return replace(self, **{name: v.index_select(0, row) for name, v in values.items() if v is not None})
 
     def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> PointBatch:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -151,13 +152,23 @@ def check_values(batch: PointBatch, limit: float = torch.finfo(torch.float32).ma
         InputError: there are no points, a coordinate is not finite or beyond ``limit``, a normal is not finite, or
             ``batch_id`` is not ascending in [0, B).
     """
+    raise_for_values(batch, limit, examine_values(batch, limit).tolist())
+
+
+def examine_values(batch: PointBatch, limit: float) -> torch.Tensor:
+    """(5,) int64 for :func:`raise_for_values`, so that a GPU needs to be waited for only once, together with more."""
     if len(batch.points) == 0:
         raise InputError("the batch has no points; at least one is needed (augmentation may have dropped all of them)")
     ids = batch.batch_id
     normals = batch.points if batch.normals is None else batch.normals
-    inside, normal, ascending, first, last = torch.stack(
-        [(batch.points.abs() <= limit).all(), normals.isfinite().all(), (ids.diff() >= 0).all(), ids[0], ids[-1]]
-    ).tolist()
+    return torch.stack(
+        [batch.points.abs().amax() <= limit, normals.abs().amax().isfinite(), (ids.diff() >= 0).all(), ids[0], ids[-1]]
+    )
+
+
+def raise_for_values(batch: PointBatch, limit: float, examined: list[int]) -> None:
+    """Raise the errors of :func:`check_values`."""
+    inside, normal, ascending, first, last = examined
     if not normal or not (inside or batch.points.isfinite().all()):
         raise InputError("points or normals contain NaN or infinity; remove those points first")
     if not inside:

@@ -1,6 +1,8 @@
 """Randomized quantization of ragged batches of points: one random step function per cloud and axis.
 
-All clouds of a batch are quantized at once; their points may be in any order.
+All clouds of a batch are quantized at once; their points may be in any order. CUDA tensors are processed by the Triton
+kernels of :mod:`pcrq.kernels`, with equal results.
+
 Source: Wu et al., ICCV 2023, sections 3 and 5.2.
 """
 
@@ -12,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pcrq import InputError
-from pcrq.quantizer import check_bins, precision, sample_edges, sample_values, to_dtype
+from pcrq.quantizer import check_bins, precision, sample_edges, sample_values, to_dtype, use_kernels
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,7 @@ class PointQuantizer:
         """
         check_bins(bins)
         _check_points(xyz, batch_id, batch_size)
-        low, high = _finite_range(xyz.to(precision(xyz.dtype)), batch_id, batch_size)
+        low, high = _finite_range(xyz, batch_id, batch_size)
         edges = sample_edges(low, high, bins, random_edges, generator)
         values = sample_values(low, high, edges, random_values, generator)
         return cls(edges, to_dtype(values, xyz.dtype))
@@ -92,6 +94,11 @@ class PointQuantizer:
 
         Source: equation 1.
         """
+        if use_kernels(xyz):
+            from pcrq import kernels
+
+            self._check(xyz, batch_id)
+            return kernels.point_step_function(xyz, batch_id, self.edges, self.values)
         values = self._padded(self.values, 0)
         y = values.index_select(0, self._search(xyz, batch_id)).view(xyz.shape)
         return torch.where(xyz.isnan(), xyz, y)
@@ -191,6 +198,11 @@ def _check_points(xyz: Tensor, batch_id: Tensor, batch_size: int) -> None:
 
 def _finite_range(xyz: Tensor, batch_id: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
     """(B, C) minimum and maximum of the finite coordinates of every cloud; 0 and 0 if there is none."""
+    if use_kernels(xyz):
+        from pcrq import kernels
+
+        return kernels.point_range(xyz, batch_id, batch_size)
+    xyz = xyz.to(precision(xyz.dtype))
     finite = xyz.isfinite()
     index = batch_id[:, None].expand_as(xyz)
     bounds = []

@@ -1,6 +1,7 @@
 """Randomized quantization of dense tensors: one random step function per channel.
 
-In this order: the quantizer; sampling of boundaries and values; application of the step functions.
+In this order: the quantizer; sampling of boundaries and values; application of the step functions. CUDA tensors are
+processed by the Triton kernels of :mod:`pcrq.kernels`, with equal results.
 
 Source: Wu et al., "Randomized Quantization: A Generic Augmentation for Data Agnostic Self-supervised Learning", ICCV
 2023, section 3.
@@ -8,8 +9,10 @@ Source: Wu et al., "Randomized Quantization: A Generic Augmentation for Data Agn
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 
 import torch
@@ -105,6 +108,10 @@ class Quantizer:
         """
         self._check(x)
         with torch.no_grad():  # as a decorator it stops torch.compile on Python 3.10
+            if use_kernels(x):
+                from pcrq import kernels
+
+                return kernels.step_function(x, self.edges, self.values, self.channel_dims)
             y = self._like(step_function(self._rows(x), self._table(self.edges), self._table(self.values)), x)
             return y if y.stride() == x.stride() else torch.empty_like(x).copy_(y)
 
@@ -207,6 +214,10 @@ def _finite_range(x: Tensor, channel_dims: tuple[int, ...]) -> tuple[Tensor, Ten
     if x.numel() == 0:
         empty = x.new_zeros([x.shape[dim] for dim in channel_dims])
         return empty, empty
+    if use_kernels(x):
+        from pcrq import kernels
+
+        return kernels.finite_range(x, channel_dims)
     if not x.is_floating_point():
         return x.amin(over), x.amax(over)
     # On the CPU this check saves two passes. On a GPU it would synchronize, and in a compiled graph it is not allowed.
@@ -306,15 +317,42 @@ def uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | N
 def _between(low: Tensor, high: Tensor, fraction: Tensor) -> Tensor:
     """``low + (high - low) * fraction``, never outside [low, high], exact where both are equal."""
     # Halving is exact and prevents overflow of high - low; the clamp removes rounding errors.
-    half = low / 2 + (high / 2 - low / 2) * fraction
-    return torch.minimum(torch.maximum(2 * half, low), high)
+    half_low, half_high = low / 2, high / 2
+    return (2 * (half_low + (half_high - half_low) * fraction)).clamp(low, high)
 
 
 # --- application: equation 1, q(x) = sum_i y_i [a_i <= x < a_(i+1)] ---
 #
-# Two implementations with equal results. select() uses elementwise operations, which torch.compile fuses into a single
+# Three implementations with equal results. select() uses elementwise operations, which torch.compile fuses into one
 # pass. sweep() is for the CPU without a compiler, where each operation would go through main memory: it processes
-# blocks that fit into the cache.
+# blocks that fit into the cache. pcrq.kernels is for CUDA without torch.compile, also in one pass.
+
+
+def use_kernels(x: Tensor) -> bool:
+    """Return whether :mod:`pcrq.kernels` processes a tensor: on CUDA, where Triton works, outside of torch.compile."""
+    if torch.compiler.is_compiling() or not x.is_cuda or type(x) is not Tensor:  # fake tensors have no memory
+        return False
+    return _triton_works()
+
+
+@cache
+def _triton_works() -> bool:
+    """Try a kernel once per process: Triton also needs a C compiler and a device of compute capability 7 or later."""
+    try:
+        from pcrq import kernels
+
+        x = torch.zeros(1, 1, device="cuda")
+        kernels.step_function(x, x[:, 1:], x, (0,))
+    except ImportError:
+        return False
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        logging.getLogger(__name__).warning(
+            "Triton does not work here (%s: %s): quantizing by slower tensor operations", type(error).__name__, reason
+        )
+        return False
+    return True
+
 
 BLOCK = 2**18  # elements per thread: smaller blocks synchronize threads more often, larger ones leave the cache
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import numpy as np
@@ -173,6 +173,7 @@ class MIDPretraining(pl.LightningModule):
         network: architecture of the network.
         quantization: randomized quantization of the coordinates.
         optimization: SGD with momentum 0.9.
+        memory_dtype: data type of the memory banks; float16 halves their memory.
         seed: random seed of the augmentation; a step's random numbers depend on the seed, the step and the process.
     """
 
@@ -182,12 +183,19 @@ class MIDPretraining(pl.LightningModule):
         network: MIDNetConfig = MIDNetConfig(),  # noqa: B008 (frozen)
         quantization: Quantization = Quantization(),
         optimization: Optimization = Optimization(),
+        memory_dtype: Literal["float32", "float16"] = "float32",
         seed: int = 0,
     ):
         super().__init__()
         self.data, self.quantization, self.optimization, self.seed = data, quantization, optimization, seed
         self.network = MIDNet(network)
-        self.loss = MIDLoss(len(data.indices), data.patches, network.shape_channels, network.point_channels)
+        self.loss = MIDLoss(
+            len(data.indices),
+            data.patches,
+            network.shape_channels,
+            network.point_channels,
+            memory_dtype=getattr(torch, memory_dtype),
+        )
         # All processes keep equal banks by their own updates; broadcasting them every step would cost gigabytes.
         self._ddp_params_and_buffers_to_ignore = [f"loss.{name}" for name, _ in self.loss.named_buffers()]
         # Features of the next optimizer step; several batches where gradients are accumulated.

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pcrq import InputError, PointQuantizer, Quantizer, randomized_quantize_points
 
@@ -182,6 +183,12 @@ def test_a_quantizer_refuses_points_it_was_not_sampled_for():
             quantizer(other, batch_id)
     with pytest.raises(InputError, match="outside"):
         quantizer(xyz, batch_id + 1)
+
+
+def test_nothing_waits_for_a_gpu():
+    with FakeTensorMode():  # refuses operations that transfer a result to the host
+        xyz, batch_id = torch.rand(40, 3, device="cuda"), torch.arange(40, device="cuda") % 4
+        assert randomized_quantize_points(xyz, batch_id, 4).device == xyz.device
 
 
 @pytest.mark.gpu

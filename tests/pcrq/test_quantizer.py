@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import pcrq
 from pcrq import InputError, Quantizer, randomized_quantize
@@ -402,6 +403,12 @@ def test_errors_are_one_line():
 
 
 # --------------------------------------------------------------------------------------------- GPU
+
+
+def test_nothing_waits_for_a_gpu():
+    with FakeTensorMode():  # refuses operations that transfer a result to the host
+        x = torch.rand(2, 3, 8, 8, device="cuda")
+        assert randomized_quantize(x).device == x.device
 
 
 @pytest.mark.gpu

@@ -71,6 +71,19 @@ def test_a_resumed_run_equals_an_uninterrupted_one(store_path, tmp_path, steps_b
     assert_equal_ends(whole, parts)
 
 
+def test_banks_in_half_precision_train_and_resume_exactly(store_path, tmp_path):
+    options = ("--trainer.max_epochs=2", "--model.memory_dtype=float16", "--checkpoint.every_n_train_steps=1")
+    fit(store_path, tmp_path / "full", "--trainer.max_epochs=2")
+    fit(store_path, tmp_path / "whole", *options)
+    fit(store_path, tmp_path / "parts", *options, "--trainer.max_steps=4")
+    fit(store_path, tmp_path / "parts", *options, "--resume=last")
+    assert saved(tmp_path / "whole")["state_dict"]["loss.patch_memory.memory"].dtype == torch.float16
+    assert_equal_ends(tmp_path / "whole", tmp_path / "parts")
+    assert fit(store_path, tmp_path / "parts", "--trainer.max_epochs=3", "--resume=last") == 0  # in full precision
+    half, full = logged(tmp_path / "whole"), logged(tmp_path / "full")
+    assert half[0] == pytest.approx(full[0], rel=1e-3) and half == pytest.approx(full, rel=0.1)
+
+
 def test_accumulated_gradients_resume_exactly_too(store_path, tmp_path):
     options = ("--trainer.max_epochs=2", "--trainer.accumulate_grad_batches=2", "--checkpoint.every_n_train_steps=1")
     fit(store_path, tmp_path / "whole", *options)

@@ -1,0 +1,80 @@
+"""Compiled kernels for octree networks on the CPU: convolution, pooling and interpolation of node features.
+
+``kernels.cpp`` is compiled when the package is installed where a C++ compiler is present. Without it everything works
+through PyTorch's operations, several times slower.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.machinery
+import logging
+import platform
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+TILE = 128
+"""Targets whose pairs the convolution stores together."""
+
+_VERSION = 1  # raise it here and in kernels.cpp whenever the interface between both changes
+_SUFFIX = {torch.float32: "_f32", torch.float64: "_f64"}
+
+
+def _load() -> tuple[ctypes.CDLL | None, str]:
+    """The library that belongs to this file; or None, and the reason."""
+    names = [f"_kernels{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
+    path = next((path for path in map(Path(__file__).with_name, names) if path.exists()), None)
+    if path is None:
+        return None, "it was not compiled; install a C++ compiler and then this package again"
+    if platform.machine() in ("x86_64", "AMD64") and "AVX" not in torch.backends.cpu.get_cpu_capability():
+        return None, "this processor has no AVX2"
+    try:
+        library = ctypes.CDLL(str(path))
+        library.pcrq_count_pairs.restype = ctypes.c_int64
+        if library.pcrq_version() == _VERSION:
+            return library, ""
+        return None, "it is of another version; install this package again"
+    except (OSError, AttributeError) as error:
+        return None, str(error)
+
+
+library, _reason = _load()
+"""``library`` is None where the kernels cannot be used; PyTorch's operations replace them."""
+
+
+@lru_cache(maxsize=1)
+def warn_once() -> None:
+    """Log why the kernels are not used."""
+    logging.getLogger(__name__).warning(
+        "octree networks are two to three times slower on this CPU without their compiled library: %s", _reason
+    )
+
+
+def call(name: str, *arguments: Tensor | int, dtype: torch.dtype | None = None) -> int:
+    """Call a function of ``kernels.cpp`` with the number of threads of torch as its last argument.
+
+    Args:
+        name: without prefix, and without the suffix of the type.
+        arguments: contiguous tensors on the CPU, and integers.
+        dtype: float32 or float64, for functions that exist for both.
+    """
+    function = getattr(library, f"pcrq_{name}{'' if dtype is None else _SUFFIX[dtype]}")
+    converted = [
+        ctypes.c_void_p(argument.data_ptr()) if isinstance(argument, Tensor) else ctypes.c_int64(argument)
+        for argument in arguments
+    ]
+    result: int = function(*converted, ctypes.c_int64(torch.get_num_threads()))
+    return result
+
+
+def use_for(data: Tensor) -> bool:
+    """Whether the kernels compute with these node features."""
+    return library is not None and data.device.type == "cpu"
+
+
+def in_precision(data: Tensor) -> Tensor:
+    """Convert data to a type of the kernels: float64 stays, everything else becomes float32."""
+    return data.contiguous() if data.dtype == torch.float64 else data.float().contiguous()

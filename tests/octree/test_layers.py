@@ -1,0 +1,208 @@
+"""The layers of octree networks, with and without compiled kernels, against ocnn's own."""
+
+import shutil
+
+import ocnn
+import pytest
+import torch
+from ocnn.nn import octree_max_pool
+from ocnn.nn.octree_interp import octree_nearest_upsample
+
+from octree import PointBatch, kernels
+from octree.batch_octree import build_neighbours, build_octree
+from octree.layers import PairConv, PairDeconv, max_pool, upsample, use_pair_convolution, weighted_sum
+from pcrq import InputError
+
+KERNELS = [[3], [2], [3, 1, 1], [1, 3, 1], [1, 1, 3], [3, 3, 1], [1, 3, 3], [3, 1, 3]]
+
+
+@pytest.fixture(params=[True, False], ids=["non-empty nodes", "all nodes"])
+def nempty(request):
+    return request.param
+
+
+@pytest.fixture(params=["compiled", "plain"])
+def implementation(request, monkeypatch):
+    """The compiled kernels, or PyTorch's operations in their place."""
+    if request.param == "plain":
+        monkeypatch.setattr(kernels, "library", None)
+    elif kernels.library is None:
+        pytest.skip("the kernels are not compiled here")
+
+
+@pytest.fixture
+def octree(batch):
+    """An octree with all tables that ocnn has."""
+    octree = build_octree(batch, 4)
+    octree.construct_all_neigh()
+    return octree
+
+
+def features(octree, depth, nempty, channels=5, dtype=torch.double):
+    nodes = int((octree.nnum_nempty if nempty else octree.nnum)[depth])
+    return torch.randn(nodes, channels, generator=torch.Generator().manual_seed(depth)).to(dtype)
+
+
+def run(function, data, *parameters):
+    """The result of a function, and the gradients of its squared sum for the data and the parameters."""
+    data = data.detach().requires_grad_()
+    out = function(data)
+    return [out, *torch.autograd.grad(out.double().square().sum(), [data, *parameters])]
+
+
+def assert_equal(found, expected, tolerance=1e-10):
+    for mine, theirs in zip(found, expected, strict=True):
+        assert mine.dtype == theirs.dtype
+        torch.testing.assert_close(mine, theirs, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=str)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kind", [ocnn.nn.OctreeConv, ocnn.nn.OctreeDeconv])
+def test_convolutions_equal_those_of_ocnn(octree, nempty, implementation, kind, stride, kernel):
+    theirs = kind(5, 7, kernel, stride, nempty=nempty, use_bias=True).double()
+    torch.nn.init.normal_(theirs.bias)
+    ours = use_pair_convolution(torch.nn.Sequential(theirs))[0]
+    assert type(ours) in (PairConv, PairDeconv)
+    data = features(octree, 3, nempty)
+    parameters = [theirs.weights, theirs.bias]
+    assert_equal(*(run(lambda x, conv=conv: conv(x, octree, 3), data, *parameters) for conv in (ours, theirs)))
+
+
+@pytest.mark.parametrize("channels", [(1, 1), (4, 16), (8, 8), (16, 24), (32, 40), (64, 128)], ids=str)
+def test_all_widths_equal_ocnn(octree, implementation, channels):
+    theirs = ocnn.nn.OctreeConv(*channels, nempty=True)
+    ours = use_pair_convolution(torch.nn.Sequential(theirs))[0]
+    data = features(octree, 4, True, channels[0], torch.float32)
+    found, expected = (run(lambda x, conv=conv: conv(x, octree, 4), data, theirs.weights) for conv in (ours, theirs))
+    for mine, reference in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, reference, rtol=1e-4, atol=1e-5 * float(reference.detach().abs().max()))
+
+
+def test_gradients_of_the_convolution_are_exact(batch, nempty, implementation):
+    octree = build_octree(batch.select(torch.arange(len(batch.points)) % 20 == 0), 3)
+    build_neighbours(octree, nempty)
+    conv = PairConv(2, 2, nempty=nempty).double()
+    data = features(octree, 3, nempty, 2).requires_grad_()
+    conv_of = lambda data, weights: torch.func.functional_call(conv, {"weights": weights}, (data, octree, 3))  # noqa: E731
+    assert torch.autograd.gradcheck(conv_of, (data, conv.weights), fast_mode=True)
+
+
+def test_pooling_equals_that_of_ocnn(octree, nempty, implementation):
+    data = features(octree, 4, nempty).relu()  # with equal maxima, of which the first gets the gradient
+    ours = run(lambda x: max_pool(x, octree, 4, nempty), data)
+    assert_equal(ours, run(lambda x: octree_max_pool(x, octree, 4, nempty), data), 0)
+
+
+def test_pooling_passes_nan_on_as_ocnn_does(octree, implementation):
+    data = features(octree, 4, True)
+    data[::7, 1] = torch.nan
+    expected = octree_max_pool(data, octree, 4, True)
+    torch.testing.assert_close(max_pool(data, octree, 4, True), expected, rtol=0, atol=0, equal_nan=True)
+
+
+def test_upsampling_equals_that_of_ocnn(octree, nempty, implementation):
+    data = features(octree, 3, nempty)
+    ours = run(lambda x: upsample(x, octree, 3, nempty), data)
+    assert_equal(ours, run(lambda x: octree_nearest_upsample(x, octree, 3, nempty), data), 1e-13)
+
+
+def test_weighted_sums_equal_a_dense_product(implementation):
+    generator = torch.Generator().manual_seed(0)
+    index = torch.randint(9, (50, 8), generator=generator, dtype=torch.int32)
+    weight = torch.rand(50, 8, generator=generator) * (torch.rand(50, 8, generator=generator) > 0.3)
+    matrix = torch.zeros(50, 9).index_put((torch.arange(50)[:, None], index.long()), weight, accumulate=True)
+    data = torch.randn(9, 35, generator=generator)
+    assert_equal(run(lambda x: weighted_sum(x, index, weight), data), run(lambda x: matrix @ x, data), tolerance=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_close_to_float(octree, implementation, dtype):
+    conv = PairConv(5, 7, nempty=True)
+    data = features(octree, 4, True, dtype=dtype)
+    out = [
+        conv(data, octree, 4),
+        max_pool(data, octree, 4, True),
+        upsample(data[: int(octree.nnum_nempty[3])], octree, 3, True),
+    ]
+    assert {tensor.dtype for tensor in out} == {dtype}
+    torch.testing.assert_close(out[0].float(), conv(data.float(), octree, 4), rtol=0.03, atol=0.03)
+    torch.testing.assert_close(out[1].float(), max_pool(data.float(), octree, 4, True), rtol=0, atol=0)
+
+
+def test_memory_layout_does_not_matter(octree, implementation):
+    conv = PairConv(5, 7, nempty=True).double()
+    data = features(octree, 4, True)
+    strided = torch.cat([data, data], 1)[:, ::2].contiguous()[:, :5]
+    turned = strided.t().contiguous().t()
+    assert not turned.is_contiguous()
+    for function in (lambda x: conv(x, octree, 4), lambda x: max_pool(x, octree, 4, True)):
+        assert_equal(run(function, turned), run(function, strided))
+
+
+def test_one_point_is_enough(implementation):
+    octree = build_octree(PointBatch.from_points(torch.zeros(1, 3), normals=torch.eye(3)[:1]), 5)
+    build_neighbours(octree, nempty=True)
+    conv = PairConv(3, 4, nempty=True)
+    data = torch.ones(1, 3)
+    torch.testing.assert_close(conv(data, octree, 5), data @ conv.weights[13])  # it has no neighbor but itself
+    assert torch.equal(max_pool(data, octree, 5, True), data)
+    assert torch.equal(upsample(data, octree, 4, True), data)
+
+
+def test_results_do_not_depend_on_the_number_of_threads(octree, implementation):
+    conv = PairConv(5, 7, nempty=True)
+    data = features(octree, 4, True, dtype=torch.float32)
+    threads, results = torch.get_num_threads(), []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            results.append(conv(data, octree, 4))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+
+
+def test_features_of_another_size_are_refused(octree, implementation):
+    calls = [
+        lambda data: PairConv(5, 7, nempty=True)(data, octree, 3),
+        lambda data: max_pool(data, octree, 3, True),
+        lambda data: upsample(data, octree, 3, True),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match=r"depth 3 are \(3, 5\)"):
+            call(torch.zeros(3, 5))
+
+
+def test_replacing_keeps_the_names_of_the_weights():
+    module = ocnn.modules.OctreeResBlocks(16, 16, 2, nempty=True)
+    names = list(module.state_dict())
+    use_pair_convolution(module)
+    assert list(module.state_dict()) == names
+    assert sum(isinstance(m, PairConv) for m in module.modules()) == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_gpu_gives_the_same_numbers(batch, nempty):
+    conv = PairConv(16, 16, nempty=nempty)
+    octree = build_octree(batch, 4)
+    build_neighbours(octree, nempty)
+    data = features(octree, 4, nempty, 16, torch.float32)
+    expected = conv(data, octree, 4)
+    torch.testing.assert_close(conv.cuda()(data.cuda(), octree.cuda(), 4).cpu(), expected, rtol=1e-2, atol=1e-2)
+
+
+def test_the_library_is_compiled_where_a_compiler_is():
+    if shutil.which("c++") is None:
+        pytest.skip("no C++ compiler")
+    assert kernels.library is not None, kernels._reason
+
+
+def test_a_missing_library_is_named_once(octree, monkeypatch, caplog):
+    monkeypatch.setattr(kernels, "library", None)
+    kernels.warn_once.cache_clear()
+    conv = PairConv(5, 7, nempty=True).double()
+    for _ in range(2):
+        conv(features(octree, 3, True), octree, 3)
+    assert len(caplog.messages) == 1 and "slower" in caplog.text
