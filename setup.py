@@ -25,7 +25,7 @@ KERNELS = Extension(  # of plain C functions, loaded by ctypes; if it cannot be 
     "octree._kernels",
     ["octree/kernels.cpp"],
     extra_compile_args=[
-        *("-O3", "-std=c++17"),
+        *("-O3", "-std=c++17", "-g0"),
         *(["-mavx2", "-mfma"] if platform.machine() in ("x86_64", "AMD64") else []),
         *(["-fopenmp"] if sys.platform == "linux" else []),
     ],

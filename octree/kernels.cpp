@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <vector>
 
 namespace {
@@ -16,7 +15,7 @@ using std::int32_t;
 using std::int64_t;
 using std::uint8_t;
 
-constexpr int64_t kTile = 128;  // target nodes whose pairs are stored together: their features stay in the L1 or L2 cache
+constexpr int64_t kTile = 128;  // targets whose pairs are stored together, so that their features stay in the cache
 
 // All threads, or one if there is so little work that waiting for the others would take longer. (Teams of changing sizes
 // would make OpenMP start and end threads.)
@@ -261,8 +260,6 @@ void interpolate_backward(T* out, const T* grad, const int32_t* index, const flo
 extern "C" {
 
 int64_t pcrq_version() { return 1; }  // kernels.py refuses a library of another version
-
-int64_t pcrq_tile() { return kTile; }
 
 // Count the existing neighbors of a (rows, offsets) table by tile and offset; begin has tiles * offsets + 1 entries.
 int64_t pcrq_count_pairs(const int64_t* table, int64_t rows, int64_t offsets, int64_t* begin, int64_t threads) {

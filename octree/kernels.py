@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 TILE = 128
-"""Targets whose pairs the convolution stores together."""
+"""Targets whose pairs the convolution stores together, as in ``kernels.cpp``."""
 
 _VERSION = 1  # raise it here and in kernels.cpp whenever the interface between both changes
 _SUFFIX = {torch.float32: "_f32", torch.float64: "_f64"}

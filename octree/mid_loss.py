@@ -121,7 +121,7 @@ class MIDLoss(nn.Module):
         """The (B,) rows of the shapes in the banks, and the (L,) cloud and (L,) patch of every local feature."""
         assert batch.patches is not None
         index, row = batch.index, features.local_of_point
-        key = [(t, None if t is None else t._version) for t in (batch.index, batch.batch_id, batch.patches, row)]
+        key = [(t, _version(t)) for t in (batch.index, batch.batch_id, batch.patches, row)]
         if self._last and all(a is b and v == w for (a, v), (b, w) in zip(self._last[0], key, strict=True)):
             return self._last[1]  # update() needs what forward() has computed
         if batch.batch_size == len(self.shape_memory.memory):  # all shapes, perhaps without an index
@@ -333,8 +333,9 @@ class _PatchCrossEntropy(Function):
             hits.append((margin >= 0).sum())
             probability = logits.softmax(1)
             log_likelihood.append((margin + probability.amax(1, keepdim=True).log()).sum())
-            probability.scatter_add_(1, target, torch.full_like(margin, -1))
-            torch.mm(probability, weight, out=grad)
+            if ctx.needs_input_grad[0]:
+                probability.scatter_add_(1, target, torch.full_like(margin, -1))
+                torch.mm(probability, weight, out=grad)
         ctx.save_for_backward(gradient.div_(len(feature)).to(feature.dtype))
         accuracy = torch.stack(hits).sum() / len(feature)
         ctx.mark_non_differentiable(accuracy)
@@ -370,6 +371,13 @@ def majority_patch(row: torch.Tensor, patches: torch.Tensor, count: int, limit: 
     best = torch.zeros(count, dtype=torch.long, device=pair.device)
     best.scatter_reduce_(0, (pair // limit).long(), ballot, reduce="amax")
     return limit - 1 - best % limit
+
+
+def _version(tensor: torch.Tensor | None) -> object:
+    """Return what is equal until a tensor is changed in place; tensors of inference mode count as always changed."""
+    if tensor is None:
+        return None
+    return object() if tensor.is_inference() else tensor._version
 
 
 def _first_occurrence(index: torch.Tensor) -> torch.Tensor:

@@ -281,3 +281,9 @@ def test_the_loss_of_patches_is_the_cross_entropy_of_their_similarities(scale):
     assert accuracy == (logits.argmax(1) == patch).float().mean()
     gradients = [torch.autograd.grad(value * 3, feature, retain_graph=True)[0] for value in (found, expected)]
     torch.testing.assert_close(*gradients)
+
+
+def test_the_loss_works_in_inference_mode():
+    expected = MIDLoss(10, 4, 6, 5)(*example()).total
+    with torch.inference_mode():
+        assert MIDLoss(10, 4, 6, 5)(*example()).total == expected
