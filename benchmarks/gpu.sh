@@ -20,7 +20,8 @@ cd "$(dirname "$0")/.." || exit
 : "${LIMIT:=530}" "${DEVICE:=cuda}" "${QUICK:=}" "${KIT:=kit}" "${STORE:=$KIT/shapes.h5}" "${PYTHON:=python3}"
 export PYTHONUNBUFFERED=1
 
-# Requirements that an image for training has not, without Open3D (430 MB). What lightly requires is not needed here.
+# Requirements that are often missing in an image for training. Open3D is too large, and what lightly requires is not
+# needed here.
 WHEELS="ocnn trimesh lightly jsonargparse docstring-parser typeshed-client pooch platformdirs
   librosa decorator soundfile cffi pycparser soxr"
 
@@ -48,11 +49,11 @@ part() { # NAME COMMAND...: run the command unless it is finished; 124 is the st
     echo "$name: up to $left seconds"
     timeout --signal=INT --kill-after=15 "$left" "$@" >>"$out/$name.log" 2>&1
     status=$?
-    if [ "$status" -eq 124 ] && [ "$name" != train ]; then
-      echo "$left" >>"$out/$name.timeouts"
-      [ "$(wc -l <"$out/$name.timeouts")" -lt 3 ] || echo "$status" >"$out/$name.status"
-    elif [ "$status" -ne 124 ]; then
+    if [ "$status" -ne 124 ] && [ "$status" -ne 137 ]; then # ended by itself
       echo "$status" >"$out/$name.status"
+    elif [ "$name" != train ]; then
+      echo "$left" >>"$out/$name.timeouts"
+      [ "$(wc -l <"$out/$name.timeouts")" -lt 3 ] || echo 124 >"$out/$name.status"
     fi
   fi
   [ -f "$out/$name.status" ] || unfinished+=" $name"

@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, RandomSampler
 from benchmarks.__main__ import machine
 from benchmarks.quantized_step import BINS, Trainer, describe, load_shapes, step_config
 from benchmarks.timing import Options, wait
-from octree import PointBatch, ShapeDataset, ShapeStore, collate
+from octree import MIDNetConfig, PointBatch, ShapeDataset, ShapeStore, collate
 
 WARM_UP, PROFILED = 3, 3  # steps
 OPERATORS = 25  # lines of the table
@@ -47,17 +47,21 @@ def main(args: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default) or cuda")
     parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"), default="fp32", help="default: fp32")
+    parser.add_argument("--paper", action="store_true", help="the paper's network on a CPU, too")
     parser.add_argument("--nempty", action="store_true", help="convolve non-empty nodes only")
     parser.add_argument("--store", type=Path, metavar="STORE.h5", help="shapes (default: built-in ones)")
+    parser.add_argument("--batch-size", type=int, default=32, help="shapes of a step (default: 32)")
     parser.add_argument("--workers", type=int, default=2, help="processes that load the shapes (default: 2)")
     parser.add_argument("--steps", type=int, default=20, help="number of timed steps (default: 20)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes and two steps, to try it: meaningless times")
     parsed = parser.parse_args(args)
     options = Options(parsed.device, quick=parsed.quick, store=parsed.store)
-    print(report(options, parsed.precision, parsed.nempty, parsed.workers, 2 if parsed.quick else parsed.steps))
+    config = MIDNetConfig(nempty=parsed.nempty) if parsed.paper else step_config(options, parsed.nempty)
+    steps = 2 if parsed.quick else parsed.steps
+    print(report(options, config, parsed.precision, parsed.batch_size, parsed.workers, steps))
 
 
-def report(options: Options, precision: str, nempty: bool, workers: int, steps: int) -> str:
+def report(options: Options, config: MIDNetConfig, precision: str, batch_size: int, workers: int, steps: int) -> str:
     """The profile as Markdown; see the options of the command."""
     on_gpu = options.device.type == "cuda"
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
@@ -65,8 +69,8 @@ def report(options: Options, precision: str, nempty: bool, workers: int, steps: 
         from ocnn.nn.kernels import config as kernels  # needs Triton
 
         kernels.allow_tf32 = precision == "tf32"
-    shapes = ShapeDataset(ShapeStore(options.store) if options.store else load_shapes(options, 32))
-    config, size = step_config(options, nempty), min(32, len(shapes))
+    shapes = ShapeDataset(ShapeStore(options.store) if options.store else load_shapes(options, batch_size))
+    size = min(batch_size, len(shapes))
     trainer = Trainer(config, len(shapes), options.device, BINS, bf16=precision == "bf16")
     sampler = RandomSampler(shapes, replacement=True, num_samples=(WARM_UP + steps) * size)
     loader = DataLoader(shapes, size, sampler=sampler, num_workers=workers, collate_fn=collate, pin_memory=on_gpu)
