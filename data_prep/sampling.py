@@ -66,7 +66,7 @@ def scan(mesh: Mesh, resolution: int = 128) -> SurfacePoints:
     center, radius = bounding_sphere(mesh.vertices)
     vertices = (mesh.vertices - center) / radius  # so that Embree's float32 is precise for any unit of the source
     outward = face_normals(vertices, mesh.faces)
-    outward = (outward / np.linalg.norm(outward, axis=1, keepdims=True)).T.copy()
+    outward = (outward / np.linalg.norm(outward, axis=1, keepdims=True).clip(min=np.finfo(np.float64).tiny)).T.copy()
     scene = open3d.t.geometry.RaycastingScene(nthreads=1)
     scene.add_triangles(vertices.astype(np.float32), mesh.faces.astype(np.uint32))
     views, hits = _views(resolution), []
