@@ -21,15 +21,17 @@ def long_description() -> str:
     return re.sub(r"(?<!!)\[([^\]]*)\]\((?!http|#)[^)]+\)", r"\1", text)
 
 
-KERNELS = Extension(  # of plain C functions, loaded by ctypes; if it cannot be compiled, octree/kernels.py does without
-    "octree._kernels",
-    ["octree/kernels.cpp"],
-    extra_compile_args=[
-        *("-O3", "-std=c++17", "-g0"),
-        *(["-mavx2", "-mfma"] if platform.machine() in ("x86_64", "AMD64") else []),
-        *(["-fopenmp"] if sys.platform == "linux" else []),
-    ],
-    optional=True,
+KERNELS = (
+    Extension(  # of plain C functions, loaded by ctypes; if it cannot be compiled, pcrq/cpu_kernels.py does without
+        "pcrq._cpu_kernels",
+        ["pcrq/cpu_kernels.cpp"],
+        extra_compile_args=[
+            *("-O3", "-std=c++17", "-g0"),
+            *(["-mavx2", "-mfma"] if platform.machine() in ("x86_64", "AMD64") else []),
+            *(["-fopenmp"] if sys.platform == "linux" else []),
+        ],
+        optional=True,
+    )
 )
 
 IMAGE = ["lightly>=1.6"]  # earlier versions ask a server for their latest version when they are imported

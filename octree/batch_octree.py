@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from ocnn.octree import Octree
 from ocnn.octree.shuffled_key import xyz2key
 
-from octree import kernels
 from octree.layers import weighted_sum
 from octree.point_batch import PointBatch, examine_values, raise_for_values
-from pcrq import InputError
+from pcrq import InputError, cpu_kernels
 
 BELOW_ONE = 1 - 2**-20  # ocnn's cube is half open: a coordinate of exactly 1 would wrap round to the other side
 _ROUNDING = 1e-4
@@ -139,10 +138,10 @@ def _all_neighbours(octree: BatchOctree, depth: int) -> torch.Tensor:
 def _non_empty_neighbours(octree: BatchOctree, depth: int) -> torch.Tensor:
     """(L, 27) int64 neighbors among the L non-empty nodes of ``depth``, -1 where there is none."""
     node, parents = octree.nempty_index(depth), octree.nempty_neighs[depth - 1]
-    if kernels.use_for(node):
+    if cpu_kernels.use_for(node):
         table: torch.Tensor = node.new_empty(len(node), 27)
         luts = octree.lut_parent, octree.lut_child
-        kernels.call("child_neighbors", table, parents, octree.children[depth], node, *luts, len(node))
+        cpu_kernels.call("child_neighbors", table, parents, octree.children[depth], node, *luts, len(node))
         return table
     octant = node & 7
     parent = parents[node >> 3].gather(1, octree.lut_parent[octant])
@@ -203,9 +202,9 @@ def _interpolate(
     """
     row = node if nempty else octree.nempty_index(depth)[node]
     table = octree.get_neigh(depth, "333", 1, nempty)
-    if kernels.use_for(data):
+    if cpu_kernels.use_for(data):
         index, weight = torch.empty(len(row), 8, dtype=torch.int32), torch.empty(len(row), 8)
-        kernels.call("corners", index, weight, table.long().contiguous(), row, offset.contiguous(), len(row))
+        cpu_kernels.call("corners", index, weight, table.long().contiguous(), row, offset.contiguous(), len(row))
         return weighted_sum(data, index, weight)
     step = _corner_steps(data.device)
     toward = torch.where(offset < 0, -1, 1).unsqueeze(1) * step  # (P, 8, 3)

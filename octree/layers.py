@@ -2,7 +2,8 @@
 
 ocnn gathers all 27 neighbors of a node into one wide matrix of mostly zeros, because half to three quarters of the
 neighbors of a surface voxel do not exist. Here only existing pairs of nodes are multiplied. On the CPU compiled kernels
-do this (``kernels.cpp``), or PyTorch's operations where they are missing; on a GPU ocnn's Triton kernels stay in use.
+do this (:mod:`pcrq.cpu_kernels`), or PyTorch's operations where they are missing; on a GPU ocnn's Triton kernels stay
+in use.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ from ocnn.octree import Octree
 from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 
-from octree import kernels
-from pcrq import InputError
+from pcrq import InputError, cpu_kernels
 
 _LANES = 8  # columns that the kernels compute at once
 
@@ -105,14 +105,14 @@ class Pairs:
     def grouped(self) -> tuple[Tensor, Tensor, Tensor]:
         """(tiles · K + 1,) int64 start of each group, (P,) int32 target and (P,) int32 source of each pair."""
         rows, offsets = self.table.shape
-        if kernels.library is None:  # a single tile
+        if cpu_kernels.library is None:  # a single tile
             offset, target = torch.nonzero(self.table.t() >= 0, as_tuple=True)
             begin = F.pad(torch.bincount(offset, minlength=offsets).cumsum(0), (1, 0))
             return begin, target.int(), self.table[target, offset].int()
-        begin = torch.empty(-(-rows // kernels.TILE) * offsets + 1, dtype=torch.int64)
-        count = kernels.call("count_pairs", self.table, rows, offsets, begin)
+        begin = torch.empty(-(-rows // cpu_kernels.TILE) * offsets + 1, dtype=torch.int64)
+        count = cpu_kernels.call("count_pairs", self.table, rows, offsets, begin)
         target, source = torch.empty(2, count, dtype=torch.int32)
-        kernels.call("fill_pairs", self.table, rows, offsets, begin, target, source)
+        cpu_kernels.call("fill_pairs", self.table, rows, offsets, begin, target, source)
         return begin, target, source
 
     @cached_property
@@ -153,8 +153,8 @@ def node_pairs(octree: Octree, depth: int, kernel: str = "333", stride: int = 1,
 def _convolve(conv: ocnn.nn.OctreeConv, data: Tensor, depth: int, weights: Tensor, pairs: Pairs) -> Tensor:
     if data.shape != (pairs.sources, conv.in_channels):
         raise _wrong_size(data, (pairs.sources, conv.in_channels), depth)
-    if kernels.library is None:
-        kernels.warn_once()
+    if cpu_kernels.library is None:
+        cpu_kernels.warn_once()
     if torch.is_autocast_enabled("cpu"):
         data = data.to(torch.get_autocast_dtype("cpu"))
     out: Tensor = _Convolution.apply(data, weights.to(data.dtype), pairs)
@@ -185,27 +185,27 @@ class _Convolution(Function):
 
 def _forward(data: Tensor, weights: Tensor, pairs: Pairs) -> Tensor:
     rows, (offsets, channels, columns) = len(pairs.table), weights.shape
-    if kernels.library is None:
+    if cpu_kernels.library is None:
         out = data.new_zeros(rows, columns)
         for offset, target, source in pairs.by_offset():
             out.index_add_(0, target, data.index_select(0, source) @ weights[offset])
         return out
-    x, w = kernels.in_precision(data), _whole_lanes(kernels.in_precision(weights))
+    x, w = cpu_kernels.in_precision(data), _whole_lanes(cpu_kernels.in_precision(weights))
     out = x.new_empty(rows, w.shape[2])
-    kernels.call("convolve", out, x, w, *pairs.grouped, rows, offsets, channels, out.shape[1], dtype=x.dtype)
+    cpu_kernels.call("convolve", out, x, w, *pairs.grouped, rows, offsets, channels, out.shape[1], dtype=x.dtype)
     return out[:, :columns].to(data.dtype)
 
 
 def _weight_gradient(data: Tensor, grad: Tensor, pairs: Pairs) -> Tensor:
     (rows, offsets), channels, columns = pairs.table.shape, data.shape[1], grad.shape[1]
-    if kernels.library is None:
+    if cpu_kernels.library is None:
         products = [
             data.index_select(0, source).t() @ grad.index_select(0, target) for _, target, source in pairs.by_offset()
         ]
         return torch.stack(products)
-    x, g = kernels.in_precision(data), _whole_lanes(kernels.in_precision(grad))
+    x, g = cpu_kernels.in_precision(data), _whole_lanes(cpu_kernels.in_precision(grad))
     out = x.new_empty(offsets, channels, g.shape[1])
-    kernels.call("convolve_weights", out, x, g, *pairs.grouped, rows, offsets, channels, g.shape[1], dtype=x.dtype)
+    cpu_kernels.call("convolve_weights", out, x, g, *pairs.grouped, rows, offsets, channels, g.shape[1], dtype=x.dtype)
     return out[:, :, :columns].to(data.dtype)
 
 
@@ -235,7 +235,7 @@ def max_pool(data: Tensor, octree: Octree, depth: int, nempty: bool) -> Tensor:
     """
     _check_nodes(data, octree, depth, nempty)
     pooled: Tensor
-    if not kernels.use_for(data):
+    if not cpu_kernels.use_for(data):
         pooled = ocnn.nn.octree_max_pool(data, octree, depth, nempty)
         return pooled
     pooled = _SegmentMax.apply(data, child_start(octree, depth, nempty))
@@ -259,7 +259,7 @@ def upsample(data: Tensor, octree: Octree, depth: int, nempty: bool) -> Tensor:
         data = ocnn.nn.octree_depad(data, octree, depth)
     start = child_start(octree, depth + 1, nempty)
     parent = octree.nempty_index(depth + 1) >> 3 if nempty else torch.arange(8 * len(data), device=data.device) >> 3
-    out: Tensor = _Repeat.apply(data, parent, start) if kernels.use_for(data) else data.index_select(0, parent)
+    out: Tensor = _Repeat.apply(data, parent, start) if cpu_kernels.use_for(data) else data.index_select(0, parent)
     return out
 
 
@@ -282,9 +282,9 @@ class _SegmentMax(Function):
 
     @staticmethod
     def forward(ctx: Any, data: Tensor, start: Tensor) -> Tensor:
-        x, segments = kernels.in_precision(data), len(start) - 1
+        x, segments = cpu_kernels.in_precision(data), len(start) - 1
         out, which = x.new_empty(segments, x.shape[1]), x.new_empty(segments, x.shape[1], dtype=torch.uint8)
-        kernels.call("segment_max", out, which, x, start, segments, x.shape[1], dtype=x.dtype)
+        cpu_kernels.call("segment_max", out, which, x, start, segments, x.shape[1], dtype=x.dtype)
         ctx.save_for_backward(which, start)
         ctx.rows = len(data)
         return out.to(data.dtype)
@@ -293,9 +293,9 @@ class _SegmentMax(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         which, start = ctx.saved_tensors
-        g = kernels.in_precision(grad)
+        g = cpu_kernels.in_precision(grad)
         out = g.new_empty(ctx.rows, g.shape[1])
-        kernels.call("segment_max_backward", out, which, g, start, len(which), g.shape[1], dtype=g.dtype)
+        cpu_kernels.call("segment_max_backward", out, which, g, start, len(which), g.shape[1], dtype=g.dtype)
         return out.to(grad.dtype), None
 
 
@@ -311,9 +311,9 @@ class _Repeat(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (start,) = ctx.saved_tensors
-        g = kernels.in_precision(grad)
+        g = cpu_kernels.in_precision(grad)
         out = g.new_empty(len(start) - 1, g.shape[1])
-        kernels.call("segment_sum", out, g, start, len(out), g.shape[1], dtype=g.dtype)
+        cpu_kernels.call("segment_sum", out, g, start, len(out), g.shape[1], dtype=g.dtype)
         return out.to(grad.dtype), None, None
 
 
@@ -331,7 +331,7 @@ def weighted_sum(data: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     Returns:
         (P, C) in the type of ``data``.
     """
-    if kernels.use_for(data):
+    if cpu_kernels.use_for(data):
         out: Tensor = _WeightedSum.apply(data, index, weight)
         return out
     return F.embedding_bag(index, data, mode="sum", per_sample_weights=weight.to(data.dtype))
@@ -342,18 +342,18 @@ class _WeightedSum(Function):
     def forward(ctx: Any, data: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(index, weight)
         ctx.rows = len(data)
-        x = kernels.in_precision(data)
+        x = cpu_kernels.in_precision(data)
         out = x.new_empty(len(index), x.shape[1])
-        kernels.call("interpolate", out, x, index, weight, len(index), x.shape[1], dtype=x.dtype)
+        cpu_kernels.call("interpolate", out, x, index, weight, len(index), x.shape[1], dtype=x.dtype)
         return out.to(data.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         index, weight = ctx.saved_tensors
-        g = kernels.in_precision(grad)
+        g = cpu_kernels.in_precision(grad)
         out = g.new_zeros(ctx.rows, g.shape[1])
-        kernels.call("interpolate_backward", out, g, index, weight, len(index), g.shape[1], dtype=g.dtype)
+        cpu_kernels.call("interpolate_backward", out, g, index, weight, len(index), g.shape[1], dtype=g.dtype)
         return out.to(grad.dtype), None, None
 
 
@@ -362,9 +362,9 @@ class _WeightedSum(Function):
 
 def unit_vectors(data: Tensor) -> Tensor:
     """Divide every row of (L, C) features by its length, in float32 or float64; a row of zeros stays zero."""
-    if not kernels.use_for(data):
+    if not cpu_kernels.use_for(data):
         return F.normalize(data if data.dtype == torch.float64 else data.float(), dim=1)
-    out: Tensor = _UnitVectors.apply(kernels.in_precision(data))
+    out: Tensor = _UnitVectors.apply(cpu_kernels.in_precision(data))
     return out
 
 
@@ -372,7 +372,7 @@ class _UnitVectors(Function):
     @staticmethod
     def forward(ctx: Any, data: Tensor) -> Tensor:
         out, length = torch.empty_like(data), data.new_empty(len(data))
-        kernels.call("normalize", out, length, data, *data.shape, dtype=data.dtype)
+        cpu_kernels.call("normalize", out, length, data, *data.shape, dtype=data.dtype)
         ctx.save_for_backward(out, length)
         return out
 
@@ -381,5 +381,5 @@ class _UnitVectors(Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         unit, length = ctx.saved_tensors
         out = torch.empty_like(unit)
-        kernels.call("normalize_backward", out, grad.contiguous(), unit, length, *unit.shape, dtype=unit.dtype)
+        cpu_kernels.call("normalize_backward", out, grad.contiguous(), unit, length, *unit.shape, dtype=unit.dtype)
         return out

@@ -1,7 +1,7 @@
 """Randomized quantization of ragged batches of points: one random step function per cloud and axis.
 
-All clouds of a batch are quantized at once; their points may be in any order. CUDA tensors are processed by the Triton
-kernels of :mod:`pcrq.kernels`, with equal results.
+All clouds of a batch are quantized at once; their points may be in any order. Compiled kernels process CPU tensors
+(:mod:`pcrq.cpu_kernels`), Triton kernels CUDA tensors (:mod:`pcrq.triton_kernels`), with equal results.
 
 Source: Wu et al., ICCV 2023, sections 3 and 5.2.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pcrq import InputError
+from pcrq import InputError, cpu_kernels
 from pcrq.quantizer import check_bins, precision, sample_edges, sample_values, to_dtype, use_kernels
 
 
@@ -95,10 +95,17 @@ class PointQuantizer:
         Source: equation 1.
         """
         if use_kernels(xyz):
-            from pcrq import kernels
+            from pcrq import triton_kernels
 
             self._check(xyz, batch_id)
-            return kernels.point_step_function(xyz, batch_id, self.edges, self.values)
+            return triton_kernels.point_step_function(xyz, batch_id, self.edges, self.values)
+        if cpu_kernels.use_for(xyz):
+            self._check(xyz, batch_id)
+            x, edges, values = (cpu_kernels.in_precision(tensor) for tensor in (xyz, self.edges, self.values))
+            y = torch.empty_like(x)
+            sizes = (*x.shape, values.shape[-1])
+            cpu_kernels.call("quantize_points", y, x, batch_id.contiguous(), edges, values, *sizes, dtype=x.dtype)
+            return y.to(xyz.dtype)
         values = self._padded(self.values, 0)
         y = values.index_select(0, self._search(xyz, batch_id)).view(xyz.shape)
         return torch.where(xyz.isnan(), xyz, y)
@@ -199,10 +206,15 @@ def _check_points(xyz: Tensor, batch_id: Tensor, batch_size: int) -> None:
 def _finite_range(xyz: Tensor, batch_id: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
     """(B, C) minimum and maximum of the finite coordinates of every cloud; 0 and 0 if there is none."""
     if use_kernels(xyz):
-        from pcrq import kernels
+        from pcrq import triton_kernels
 
-        return kernels.point_range(xyz, batch_id, batch_size)
+        return triton_kernels.point_range(xyz, batch_id, batch_size)
     xyz = xyz.to(precision(xyz.dtype))
+    if cpu_kernels.use_for(xyz):
+        low, high = xyz.new_empty(2, batch_size, xyz.shape[1])
+        sizes = (*xyz.shape, batch_size)
+        cpu_kernels.call("point_range", low, high, xyz.contiguous(), batch_id.contiguous(), *sizes, dtype=xyz.dtype)
+        return low, high
     finite = xyz.isfinite()
     index = batch_id[:, None].expand_as(xyz)
     bounds = []

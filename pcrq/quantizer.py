@@ -1,7 +1,7 @@
 """Randomized quantization of dense tensors: one random step function per channel.
 
 In this order: the quantizer; sampling of boundaries and values; application of the step functions. CUDA tensors are
-processed by the Triton kernels of :mod:`pcrq.kernels`, with equal results.
+processed by the Triton kernels of :mod:`pcrq.triton_kernels`, with equal results.
 
 Source: Wu et al., "Randomized Quantization: A Generic Augmentation for Data Agnostic Self-supervised Learning", ICCV
 2023, section 3.
@@ -109,9 +109,9 @@ class Quantizer:
         self._check(x)
         with torch.no_grad():  # as a decorator it stops torch.compile on Python 3.10
             if use_kernels(x):
-                from pcrq import kernels
+                from pcrq import triton_kernels
 
-                return kernels.step_function(x, self.edges, self.values, self.channel_dims)
+                return triton_kernels.step_function(x, self.edges, self.values, self.channel_dims)
             y = self._like(step_function(self._rows(x), self._table(self.edges), self._table(self.values)), x)
             return y if y.stride() == x.stride() else torch.empty_like(x).copy_(y)
 
@@ -215,9 +215,9 @@ def _finite_range(x: Tensor, channel_dims: tuple[int, ...]) -> tuple[Tensor, Ten
         empty = x.new_zeros([x.shape[dim] for dim in channel_dims])
         return empty, empty
     if use_kernels(x):
-        from pcrq import kernels
+        from pcrq import triton_kernels
 
-        return kernels.finite_range(x, channel_dims)
+        return triton_kernels.finite_range(x, channel_dims)
     if not x.is_floating_point():
         return x.amin(over), x.amax(over)
     # On the CPU this check saves two passes. On a GPU it would synchronize, and in a compiled graph it is not allowed.
@@ -325,11 +325,11 @@ def _between(low: Tensor, high: Tensor, fraction: Tensor) -> Tensor:
 #
 # Three implementations with equal results. select() uses elementwise operations, which torch.compile fuses into one
 # pass. sweep() is for the CPU without a compiler, where each operation would go through main memory: it processes
-# blocks that fit into the cache. pcrq.kernels is for CUDA without torch.compile, also in one pass.
+# blocks that fit into the cache. pcrq.triton_kernels is for CUDA without torch.compile, also in one pass.
 
 
 def use_kernels(x: Tensor) -> bool:
-    """Return whether :mod:`pcrq.kernels` processes a tensor: on CUDA, where Triton works, outside of torch.compile."""
+    """Return whether Triton kernels process a tensor: on CUDA, where Triton works, outside of torch.compile."""
     if torch.compiler.is_compiling() or not x.is_cuda or type(x) is not Tensor:  # fake tensors have no memory
         return False
     return _triton_works()
@@ -339,10 +339,10 @@ def use_kernels(x: Tensor) -> bool:
 def _triton_works() -> bool:
     """Try a kernel once per process: Triton also needs a C compiler and a device of compute capability 7 or later."""
     try:
-        from pcrq import kernels
+        from pcrq import triton_kernels
 
         x = torch.zeros(1, 1, device="cuda")
-        kernels.step_function(x, x[:, 1:], x, (0,))
+        triton_kernels.step_function(x, x[:, 1:], x, (0,))
     except ImportError:
         return False
     except Exception as error:

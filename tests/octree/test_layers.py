@@ -8,10 +8,10 @@ import torch
 from ocnn.nn import octree_max_pool
 from ocnn.nn.octree_interp import octree_nearest_upsample
 
-from octree import PointBatch, kernels
+from octree import PointBatch
 from octree.batch_octree import build_neighbours, build_octree
 from octree.layers import PairConv, PairDeconv, max_pool, upsample, use_pair_convolution, weighted_sum
-from pcrq import InputError
+from pcrq import InputError, cpu_kernels
 
 KERNELS = [[3], [2], [3, 1, 1], [1, 3, 1], [1, 1, 3], [3, 3, 1], [1, 3, 3], [3, 1, 3]]
 
@@ -25,8 +25,8 @@ def nempty(request):
 def implementation(request, monkeypatch):
     """The compiled kernels, or PyTorch's operations in their place."""
     if request.param == "plain":
-        monkeypatch.setattr(kernels, "library", None)
-    elif kernels.library is None:
+        monkeypatch.setattr(cpu_kernels, "library", None)
+    elif cpu_kernels.library is None:
         pytest.skip("the kernels are not compiled here")
 
 
@@ -196,12 +196,12 @@ def test_the_gpu_gives_the_same_numbers(batch, nempty):
 def test_the_library_is_compiled_where_a_compiler_is():
     if shutil.which("c++") is None:
         pytest.skip("no C++ compiler")
-    assert kernels.library is not None, kernels._reason
+    assert cpu_kernels.library is not None, cpu_kernels._reason
 
 
 def test_a_missing_library_is_named_once(octree, monkeypatch, caplog):
-    monkeypatch.setattr(kernels, "library", None)
-    kernels.warn_once.cache_clear()
+    monkeypatch.setattr(cpu_kernels, "library", None)
+    cpu_kernels.warn_once.cache_clear()
     conv = PairConv(5, 7, nempty=True).double()
     for _ in range(2):
         conv(features(octree, 3, True), octree, 3)

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from octree import MIDLoss, MIDNet, RandomAffine, build_octree, kernels, quantize
+from octree import MIDLoss, MIDNet, RandomAffine, build_octree, quantize
 from octree.batch_octree import build_neighbours
 from octree.midnet import leaf_features
+from pcrq import cpu_kernels
 
 READING = {"tolist", "item", "nonzero", "unique", "bincount", "masked_select", "__bool__", "__int__", "__float__"}
 
@@ -33,7 +34,7 @@ class Readings(TorchFunctionMode):
 
 @pytest.mark.parametrize("nempty", [True, False])
 def test_an_octree_with_its_tables_reads_values_once(batch, nempty, monkeypatch):
-    monkeypatch.setattr(kernels, "library", None)  # a GPU has no use for the compiled kernels
+    monkeypatch.setattr(cpu_kernels, "library", None)  # a GPU has no use for the compiled kernels
     with Readings(depth=5) as readings:
         octree = build_octree(batch, 5)
         build_neighbours(octree, nempty)

@@ -7,9 +7,20 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from pcrq import InputError, PointQuantizer, Quantizer, randomized_quantize_points
+from pcrq import InputError, PointQuantizer, Quantizer, cpu_kernels, randomized_quantize_points
 
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+
+@pytest.fixture(params=["compiled", "plain"], autouse=True, scope="module")
+def implementation(request):
+    """The compiled kernels, or PyTorch's operations in their place: all tests hold for both."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "plain":
+            patch.setattr(cpu_kernels, "library", None)
+        elif cpu_kernels.library is None:
+            pytest.skip("the kernels are not compiled here")
+        yield
 
 
 def seeded(seed: int = 0, device: str = "cpu") -> torch.Generator:
@@ -24,6 +35,23 @@ def clouds(
     if shuffle:
         batch_id = batch_id[torch.randperm(len(batch_id), generator=seeded(9))]
     return torch.randn(len(batch_id), width, generator=seeded()).to(dtype), batch_id
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("bins", [1, 2, 30, 255])
+def test_compiled_kernels_change_nothing(dtype, bins, monkeypatch):
+    xyz, batch_id = clouds(50, 0, 1, 3000, 40000, dtype=dtype, shuffle=True)
+    xyz[::7, 1], xyz[5], xyz[9, 0], xyz[11, 2] = 0.5, torch.nan, torch.inf, -torch.inf
+    xyz[batch_id == 0] = 2.0  # constant
+    results = []
+    for library in (cpu_kernels.library, None):
+        monkeypatch.setattr(cpu_kernels, "library", library)
+        for layout in (xyz, xyz.t().contiguous().t()):
+            quantizer = PointQuantizer.sample(layout, batch_id, 5, bins, generator=seeded())
+            results.append((quantizer.edges, quantizer.values, quantizer(layout, batch_id)))
+    for edges, values, y in results[1:]:
+        assert torch.equal(edges, results[0][0]) and torch.equal(values, results[0][1])
+        torch.testing.assert_close(y, results[0][2], rtol=0, atol=0, equal_nan=True)
 
 
 def test_every_coordinate_becomes_the_value_of_its_bin():

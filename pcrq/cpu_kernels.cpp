@@ -1,4 +1,5 @@
-// Kernels for octree networks on the CPU, called from kernels.py through plain C functions.
+// Kernels for the CPU, called from cpu_kernels.py through plain C functions: the quantizer of point clouds, and the
+// layers of octree networks.
 //
 // All matrices are row-major and contiguous; node indices are int32. Every sum is computed in a fixed order, so results
 // do not vary from run to run; only the weight gradient depends on the number of threads.
@@ -7,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 namespace {
@@ -255,11 +257,58 @@ void interpolate_backward(T* out, const T* grad, const int32_t* index, const flo
   }
 }
 
+// Minimum and maximum of the finite values of every cloud and axis; 0 and 0 if there is none.
+template <typename T>
+void point_range(T* low, T* high, const T* points, const int64_t* cloud, int64_t count, int64_t axes, int64_t clouds,
+                 int64_t threads) {
+  const T infinity = std::numeric_limits<T>::infinity();
+  const int64_t size = clouds * axes;
+  threads = team(threads, count * axes * 4);
+  std::vector<T> lows(threads * size, infinity), highs(threads * size, -infinity);
+#pragma omp parallel for schedule(static, 1) num_threads(threads)
+  for (int64_t part = 0; part < threads; ++part) {
+    for (int64_t p = count * part / threads; p < count * (part + 1) / threads; ++p) {
+      T *least = lows.data() + part * size + cloud[p] * axes, *most = highs.data() + part * size + cloud[p] * axes;
+      for (int64_t a = 0; a < axes; ++a) {
+        const T x = points[p * axes + a];
+        if (!std::isfinite(x)) continue;
+        least[a] = std::min(least[a], x);
+        most[a] = std::max(most[a], x);
+      }
+    }
+  }
+  for (int64_t i = 0; i < size; ++i) {
+    T least = infinity, most = -infinity;
+    for (int64_t part = 0; part < threads; ++part) {
+      least = std::min(least, lows[part * size + i]);
+      most = std::max(most, highs[part * size + i]);
+    }
+    low[i] = least <= most ? least : T(0);
+    high[i] = least <= most ? most : T(0);
+  }
+}
+
+// The value of the bin of every coordinate: as many ascending edges as are not above it come before its value.
+template <typename T>
+void quantize_points(T* out, const T* points, const int64_t* cloud, const T* edges, const T* values, int64_t count,
+                     int64_t axes, int64_t bins, int64_t threads) {
+#pragma omp parallel for num_threads(team(threads, count * axes * 8))
+  for (int64_t p = 0; p < count; ++p) {
+    for (int64_t a = 0; a < axes; ++a) {
+      const T x = points[p * axes + a];
+      const int64_t row = cloud[p] * axes + a;
+      const T* first = edges + row * (bins - 1);
+      const int64_t bin = std::upper_bound(first, first + bins - 1, x) - first;
+      out[p * axes + a] = x == x ? values[row * bins + bin] : x;
+    }
+  }
+}
+
 }  // namespace
 
 extern "C" {
 
-int64_t pcrq_version() { return 1; }  // kernels.py refuses a library of another version
+int64_t pcrq_version() { return 1; }  // cpu_kernels.py refuses a library of another version
 
 // Count the existing neighbors of a (rows, offsets) table by tile and offset; begin has tiles * offsets + 1 entries.
 int64_t pcrq_count_pairs(const int64_t* table, int64_t rows, int64_t offsets, int64_t* begin, int64_t threads) {
@@ -341,6 +390,14 @@ void pcrq_corners(int32_t* index, float* weight, const int64_t* table, const int
                                       const int32_t* target, const int32_t* source, int64_t rows, int64_t offsets,     \
                                       int64_t in, int64_t columns, int64_t threads) {                                  \
     convolve_weights(out, data, grad, begin, target, source, rows, offsets, in, columns, threads);                     \
+  }                                                                                                                    \
+  void pcrq_point_range_##suffix(T* low, T* high, const T* points, const int64_t* cloud, int64_t count, int64_t axes,  \
+                                 int64_t clouds, int64_t threads) {                                                    \
+    point_range(low, high, points, cloud, count, axes, clouds, threads);                                               \
+  }                                                                                                                    \
+  void pcrq_quantize_points_##suffix(T* out, const T* points, const int64_t* cloud, const T* edges, const T* values,   \
+                                     int64_t count, int64_t axes, int64_t bins, int64_t threads) {                     \
+    quantize_points(out, points, cloud, edges, values, count, axes, bins, threads);                                    \
   }                                                                                                                    \
   void pcrq_segment_max_##suffix(T* out, uint8_t* which, const T* data, const int64_t* start, int64_t segments,        \
                                  int64_t columns, int64_t threads) {                                                   \

@@ -1,7 +1,7 @@
-"""Compiled kernels for octree networks on the CPU: convolution, pooling and interpolation of node features.
+"""Compiled kernels for the CPU: quantization of point clouds, and the layers of octree networks.
 
-``kernels.cpp`` is compiled when the package is installed where a C++ compiler is present. Without it everything works
-through PyTorch's operations, several times slower.
+``cpu_kernels.cpp`` is compiled when the package is installed where a C++ compiler is present. Without it everything
+works through PyTorch's operations, several times slower.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 TILE = 128
-"""Targets whose pairs the convolution stores together, as in ``kernels.cpp``."""
+"""Targets whose pairs the convolution stores together, as in ``cpu_kernels.cpp``."""
 
-_VERSION = 1  # raise it here and in kernels.cpp whenever the interface between both changes
+_VERSION = 1  # raise it here and in cpu_kernels.cpp whenever the interface between both changes
 _SUFFIX = {torch.float32: "_f32", torch.float64: "_f64"}
 
 
 def _load() -> tuple[ctypes.CDLL | None, str]:
     """The library that belongs to this file; or None, and the reason."""
-    names = [f"_kernels{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
+    names = [f"_cpu_kernels{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
     path = next((path for path in map(Path(__file__).with_name, names) if path.exists()), None)
     if path is None:
         return None, "it was not compiled; install a C++ compiler and then this package again"
@@ -54,7 +54,7 @@ def warn_once() -> None:
 
 
 def call(name: str, *arguments: Tensor | int, dtype: torch.dtype | None = None) -> int:
-    """Call a function of ``kernels.cpp`` with the number of threads of torch as its last argument.
+    """Call a function of ``cpu_kernels.cpp`` with the number of threads of torch as its last argument.
 
     Args:
         name: without prefix, and without the suffix of the type.
@@ -71,8 +71,9 @@ def call(name: str, *arguments: Tensor | int, dtype: torch.dtype | None = None) 
 
 
 def use_for(data: Tensor) -> bool:
-    """Whether the kernels compute with these node features."""
-    return library is not None and data.device.type == "cpu"
+    """Whether the kernels can process a tensor: on the CPU, with memory of its own, outside of torch.compile."""
+    plain = type(data) in (Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
+    return library is not None and data.device.type == "cpu" and plain
 
 
 def in_precision(data: Tensor) -> Tensor:

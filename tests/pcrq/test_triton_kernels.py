@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pcrq import PointQuantizer, Quantizer, points, quantizer, randomized_quantize, randomized_quantize_points
 
 triton = pytest.importorskip("triton")
-from pcrq import kernels  # noqa: E402
+from pcrq import triton_kernels as kernels  # noqa: E402
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -325,8 +325,8 @@ def test_without_triton_or_its_compiler_tensor_operations_are_used(monkeypatch, 
     assert not quantizer._triton_works.__wrapped__()
     assert "RuntimeError: Failed to find C compiler.)" in caplog.text
     caplog.clear()
-    monkeypatch.delattr("pcrq.kernels")
-    monkeypatch.delitem(sys.modules, "pcrq.kernels")
+    monkeypatch.delattr("pcrq.triton_kernels")
+    monkeypatch.delitem(sys.modules, "pcrq.triton_kernels")
     monkeypatch.setitem(sys.modules, "triton", None)
     assert not quantizer._triton_works.__wrapped__() and not caplog.text
 
@@ -336,6 +336,6 @@ def test_cpu_tensors_do_not_import_triton():
     program = (
         "import sys, torch, pcrq; pcrq.randomized_quantize(torch.rand(3, 8, 8)); "
         "pcrq.randomized_quantize_points(torch.rand(9, 3), torch.zeros(9).long(), 1); "
-        "sys.exit('triton.language' in sys.modules or 'pcrq.kernels' in sys.modules)"
+        "sys.exit('triton.language' in sys.modules or 'pcrq.triton_kernels' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
