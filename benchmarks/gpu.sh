@@ -23,7 +23,7 @@ export PYTHONUNBUFFERED=1
 # Requirements that are often missing in an image for training. Open3D is too large, and what lightly requires is not
 # needed here.
 WHEELS="ocnn trimesh lightly jsonargparse docstring-parser typeshed-client pooch platformdirs
-  librosa decorator soundfile cffi pycparser soxr"
+  librosa decorator soundfile cffi pycparser soxr hypothesis sortedcontainers"
 
 pack() { # KIT [SHAPES.h5]
   mkdir -p "$1"
@@ -51,6 +51,7 @@ part() { # NAME COMMAND...: run the command unless it is finished; 124 is the st
     status=$?
     if [ "$status" -ne 124 ] && [ "$status" -ne 137 ]; then # ended by itself
       echo "$status" >"$out/$name.status"
+      [ "$status" -eq 0 ] || echo "$name: exit status $status, see $out/$name.log"
     elif [ "$name" != train ]; then
       echo "$left" >>"$out/$name.timeouts"
       [ "$(wc -l <"$out/$name.timeouts")" -lt 3 ] || echo 124 >"$out/$name.status"
@@ -91,6 +92,7 @@ run() { # OUT [PART...]
   if [ -n "$unfinished" ]; then
     echo "not finished:$unfinished; run the same command again"
   fi
+  ! grep -qvx 0 "$out"/*.status
 }
 
 command=${1:-}

@@ -17,7 +17,7 @@ from ocnn.nn.octree_interp import octree_nearest_upsample
 from ocnn.octree import Octree, Points
 from torch import Tensor, nn
 
-from benchmarks.quantized_step import BINS, Trainer, describe, load_shapes, view
+from benchmarks.quantized_step import BINS, Trainer, augment, describe, load_shapes
 from benchmarks.timing import Options, Row, measure
 from octree import MIDFeatures, MIDNetConfig, PointBatch, collate
 
@@ -35,7 +35,7 @@ def rows(options: Options) -> Iterator[Row]:
             yield from _step(batch, config, bins, options)
     config = MIDNetConfig(5, width=32, blocks=1, nempty=True)
     one = collate([shapes[0]])
-    few = one.select(torch.arange(len(one.points)) % (len(one.points) // 100) == 0)
+    few = one.select(torch.arange(len(one.points)) % max(1, len(one.points) // 100) == 0)
     for small in (one, few):
         yield from _step(small.to(options.device), config, 0, options)
 
@@ -43,7 +43,7 @@ def rows(options: Options) -> Iterator[Row]:
 def _step(batch: PointBatch, config: MIDNetConfig, bins: int, options: Options) -> Iterator[Row]:
     trainers = {name: Trainer(config, batch.batch_size, options.device, bins) for name in ("pcrq", "ocnn")}
     trainers["ocnn"].replace_network(OcnnMIDNet(config).to(options.device))
-    losses = [trainer.losses(view(batch, bins)) for trainer in trainers.values()]
+    losses = [trainer.losses(augment(batch, bins)) for trainer in trainers.values()]
     torch.testing.assert_close(*losses, rtol=1e-3, atol=1e-3)
     contenders = {name: partial(trainer.step, batch) for name, trainer in trainers.items()}
     size = f"{batch.batch_size} shapes" if batch.batch_size > 1 else f"{len(batch.points):,} points"

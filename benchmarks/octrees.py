@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from benchmarks.quantized_step import load_shapes
 from benchmarks.timing import Options, Row, measure
 from octree import PointBatch, RandomAffine, Shape, ShapeDataset, ShapeStore, collate
-from octree.batch_octree import BatchOctree, build_neighbours, build_octree, interpolate_at_points
+from octree.batch_octree import BatchOctree, build_neighbors, build_octree, interpolate_at_points
 from octree.layers import PairConv, use_pair_convolution
 from pcrq.stores.shape_store import ShapeStoreWriter
 
@@ -30,7 +30,7 @@ def rows(options: Options) -> Iterator[Row]:
     shapes = load_shapes(options, 32)
     batch = RandomAffine()(collate(shapes).to(options.device))
     yield from _octree(batch, options)
-    yield from _neighbours(batch, options)
+    yield from _neighbors(batch, options)
     yield from _loading(shapes, options)
     for nempty in (True, False):
         yield from _convolution(batch, nempty, options)
@@ -62,7 +62,7 @@ def _octree(batch: PointBatch, options: Options) -> Iterator[Row]:
     yield from measure(title, contenders, options, limit="sort of the keys")
 
 
-def with_all_neighbours(octree: Octree) -> Octree:
+def with_all_neighbors(octree: Octree) -> Octree:
     """ocnn's neighbor tables of the non-empty nodes, by way of those of all nodes."""
     octree.construct_all_neigh()
     for depth in range(2, DEPTH + 1):
@@ -70,21 +70,21 @@ def with_all_neighbours(octree: Octree) -> Octree:
     return octree
 
 
-def with_neighbours(batch: PointBatch) -> BatchOctree:
+def with_neighbors(batch: PointBatch) -> BatchOctree:
     """The octree of a batch with the neighbor tables of the non-empty nodes."""
     octree = build_octree(batch, DEPTH)
-    build_neighbours(octree, nempty=True)
+    build_neighbors(octree, nempty=True)
     return octree
 
 
-def _neighbours(batch: PointBatch, options: Options) -> Iterator[Row]:
-    ours, theirs = with_neighbours(batch), with_all_neighbours(build_octree(batch, DEPTH))
+def _neighbors(batch: PointBatch, options: Options) -> Iterator[Row]:
+    ours, theirs = with_neighbors(batch), with_all_neighbors(build_octree(batch, DEPTH))
     tables = [ours.get_neigh(depth, nempty=True) for depth in range(2, DEPTH + 1)]
     for depth, table in enumerate(tables, start=2):
         torch.testing.assert_close(table, theirs.get_neigh(depth, nempty=True), check_dtype=False)
     contenders = {
-        "pcrq": lambda: with_neighbours(batch),
-        "ocnn's tables": lambda: with_all_neighbours(build_octree(batch, DEPTH)),
+        "pcrq": lambda: with_neighbors(batch),
+        "ocnn's tables": lambda: with_all_neighbors(build_octree(batch, DEPTH)),
         "copy of the tables": lambda: [table.clone() for table in tables],
     }
     yield from measure("octree and neighbor tables of non-empty nodes", contenders, options, "copy of the tables")
@@ -105,8 +105,8 @@ def _loading(shapes: list[Shape], options: Options) -> Iterator[Row]:
         store, kept = ShapeDataset(ShapeStore(path)), {"num_workers": workers, "persistent_workers": True}
         loaders = [DataLoader(store, len(shapes), collate_fn=each, **kept) for each in (collate, merged_octree)]
         contenders = {
-            "pcrq": lambda: [with_neighbours(batch.to(options.device)) for batch in loaders[0]],
-            "ocnn, one by one": lambda: [with_all_neighbours(octree.to(options.device)) for octree in loaders[1]],
+            "pcrq": lambda: [with_neighbors(batch.to(options.device)) for batch in loaders[0]],
+            "ocnn, one by one": lambda: [with_all_neighbors(octree.to(options.device)) for octree in loaders[1]],
         }
         title = f"{copies} batches of {len(shapes)} shapes from the store to neighbor tables, {workers} workers"
         yield from measure(title, contenders, options)
@@ -121,7 +121,7 @@ def _train(conv: torch.nn.Module, data: torch.Tensor, octree: Octree) -> torch.T
 
 def _convolution(batch: PointBatch, nempty: bool, options: Options) -> Iterator[Row]:
     octree = build_octree(batch, DEPTH)
-    build_neighbours(octree, nempty)
+    build_neighbors(octree, nempty)
     nodes = int((octree.nnum_nempty if nempty else octree.nnum)[DEPTH])
     data = torch.randn(nodes, CHANNELS, device=options.device, requires_grad=True)
     theirs = ocnn.nn.OctreeConv(CHANNELS, CHANNELS, nempty=nempty).to(options.device)
@@ -146,7 +146,7 @@ def _convolution(batch: PointBatch, nempty: bool, options: Options) -> Iterator[
 
 
 def _interpolation(batch: PointBatch, options: Options) -> Iterator[Row]:
-    octree, depth = with_neighbours(batch), DEPTH - 1
+    octree, depth = with_neighbors(batch), DEPTH - 1
     data = torch.randn(int(octree.nnum_nempty[depth]), CHANNELS, device=options.device, requires_grad=True)
     places = torch.cat([(batch.points + 1) * 2 ** (depth - 1), batch.batch_id.unsqueeze(1)], dim=1)
 
@@ -170,7 +170,7 @@ def _interpolation(batch: PointBatch, options: Options) -> Iterator[Row]:
 
 def _unet(batch: PointBatch, options: Options) -> Iterator[Row]:
     """A network of ocnn's own, with kernels of stride 2 and deconvolutions, as it is and with our convolutions."""
-    octree = with_all_neighbours(build_octree(batch, DEPTH))
+    octree = with_all_neighbors(build_octree(batch, DEPTH))
     data = octree.get_input_feature("ND", nempty=True)
     places = torch.cat([batch.points, batch.batch_id.unsqueeze(1)], dim=1)
     theirs = ocnn.models.UNet(4, 10, nempty=True).to(options.device)

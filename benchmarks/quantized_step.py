@@ -34,7 +34,7 @@ def rows(options: Options) -> Iterator[Row]:
     batch = collate(load_shapes(options, 32 if options.device.type == "cuda" else 16)).to(options.device)
     for nempty in (True, False):
         config = step_config(options, nempty)
-        leaves = {bins: leaves_of(view(batch, bins), config) for bins in (BINS, 0)}
+        leaves = {bins: leaves_of(augment(batch, bins), config) for bins in (BINS, 0)}
         trainers = [Trainer(config, batch.batch_size, options.device, bins) for bins in leaves]
         names = ("pcrq", f"{leaves[0]:,.0f} leaves (no quantization)")
         contenders = {name: partial(trainer.step, batch) for name, trainer in zip(names, trainers, strict=True)}
@@ -74,7 +74,7 @@ def describe(config: MIDNetConfig) -> str:
     return f"depth {config.depth}, width {config.width}, blocks {config.blocks}, {nodes}"
 
 
-def view(batch: PointBatch, bins: int) -> PointBatch:
+def augment(batch: PointBatch, bins: int) -> PointBatch:
     """A random affine map, then quantization unless ``bins`` is 0; the same at every call, for steady times."""
     generator = torch.Generator(batch.device).manual_seed(0)
     batch = RandomAffine()(batch, generator)
@@ -112,7 +112,7 @@ class Trainer:
     def step(self, batch: PointBatch) -> None:
         """One step of pretraining."""
         with torch.autocast(batch.device.type, torch.bfloat16, enabled=self.bf16):
-            batch = view(batch, self.bins)
+            batch = augment(batch, self.bins)
             features = self.network(batch)
             loss = self.loss(features, batch).total
         self.optimizer.zero_grad(set_to_none=True)

@@ -40,7 +40,7 @@ def bounding_sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
             if reach <= radius * (1 + _TOLERANCE):
                 break
             support, center, radius = _sphere_of_few(np.concatenate([support, outside[None]]))
-    return center, float(reach)
+    return center, float(np.linalg.norm(columns - center[:, None], axis=0).max())
 
 
 def _sphere_of_few(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

@@ -216,7 +216,7 @@ def _parse(data: bytes, kind: str, name: str, read_buffer: Callable[[str], bytes
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             loaded = trimesh.load(
-                io.BytesIO(normalise_obj(data) if kind == "obj" else data),
+                io.BytesIO(normalize_obj(data) if kind == "obj" else data),
                 file_type=kind,
                 resolver=_resolver(read_buffer),
                 process=False,
@@ -297,7 +297,7 @@ def _statements(text: bytes, letter: bytes) -> tuple[bytes, int]:
     return b"".join(runs) + b"\n", int(found.sum())
 
 
-def normalise_obj(data: bytes) -> bytes:
+def normalize_obj(data: bytes) -> bytes:
     """Rewrite the variants of OBJ that trimesh misreads.
 
     Tabs become blanks. Relative vertex indices, where -1 is the vertex defined last *so far*, become absolute;

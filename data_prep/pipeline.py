@@ -55,7 +55,7 @@ class Pipeline:
     def __post_init__(self):
         if self.method not in ("scan", "sample"):
             raise InputError(f"method {self.method!r} is not one of 'scan' and 'sample'")
-        ranges = {"resolution": (2, 4096), "points": (1, 10**8), "grid": (2, 1024), "patches": (0, 256)}
+        ranges = {"resolution": (2, 1024), "points": (1, 10**8), "grid": (2, 1024), "patches": (0, 256)}
         for name, (least, most) in ranges.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from ocnn.octree import Octree
 from ocnn.octree.shuffled_key import xyz2key
 
-from octree.layers import weighted_sum
+from octree.layers import check_nodes, weighted_sum
 from octree.point_batch import PointBatch, examine_values, raise_for_values
 from pcrq import InputError, cpu_kernels
 
@@ -29,6 +29,19 @@ class BatchOctree(Octree):  # type: ignore[misc] # ocnn has no types
 
     input_points: torch.Tensor
     leaf_of_point: torch.Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> BatchOctree:
+        """Copy to another device, with everything that this octree has and ocnn's does not copy."""
+        if torch.device(device) == torch.device(self.device):
+            return self
+        moved: BatchOctree = super().to(device, non_blocking)
+        for name in ("nempty_indices", "nempty_neighs"):
+            tables = [None if t is None else t.to(device, non_blocking=non_blocking) for t in getattr(self, name)]
+            setattr(moved, name, tables)
+        moved.input_points = self.input_points.to(device, non_blocking=non_blocking)
+        moved.leaf_of_point = self.leaf_of_point.to(device, non_blocking=non_blocking)
+        moved.__class__ = type(self)
+        return moved
 
 
 def build_octree(batch: PointBatch, depth: int, full_depth: int = 2) -> BatchOctree:
@@ -110,7 +123,7 @@ def _sum(values: torch.Tensor, row: torch.Tensor, count: int) -> torch.Tensor:
     return values.new_zeros(count, values.shape[1]).index_add_(0, row, values)
 
 
-def build_neighbours(octree: BatchOctree, nempty: bool) -> None:
+def build_neighbors(octree: BatchOctree, nempty: bool) -> None:
     """Fill the 3³ neighbor tables of the octree in place, from its full depth down to the leaves.
 
     With ``nempty`` only non-empty nodes get a row, looked up through their parents' rows: the tables that
@@ -122,20 +135,20 @@ def build_neighbours(octree: BatchOctree, nempty: bool) -> None:
         octree.nempty_neighs[top] = _non_empty(octree, top, octree.neighs[top][octree.nempty_index(top)])
     for depth in range(top + 1, octree.depth + 1):
         if nempty:
-            octree.nempty_neighs[depth] = _non_empty_neighbours(octree, depth)
+            octree.nempty_neighs[depth] = _non_empty_neighbors(octree, depth)
         else:
-            octree.neighs[depth] = _all_neighbours(octree, depth)
+            octree.neighs[depth] = _all_neighbors(octree, depth)
 
 
-def _all_neighbours(octree: BatchOctree, depth: int) -> torch.Tensor:
+def _all_neighbors(octree: BatchOctree, depth: int) -> torch.Tensor:
     """(N, 27) int64 neighbors among the N nodes of ``depth``, -1 where there is none."""
-    parent_neighbour = octree.neighs[depth - 1][octree.nempty_index(depth - 1)][:, octree.lut_parent]
-    parent = _non_empty(octree, depth - 1, parent_neighbour)
-    neighbour: torch.Tensor = (parent << 3) + octree.lut_child
-    return neighbour.masked_fill_(parent < 0, -1).view(-1, 27)
+    parent_neighbor = octree.neighs[depth - 1][octree.nempty_index(depth - 1)][:, octree.lut_parent]
+    parent = _non_empty(octree, depth - 1, parent_neighbor)
+    neighbor: torch.Tensor = (parent << 3) + octree.lut_child
+    return neighbor.masked_fill_(parent < 0, -1).view(-1, 27)
 
 
-def _non_empty_neighbours(octree: BatchOctree, depth: int) -> torch.Tensor:
+def _non_empty_neighbors(octree: BatchOctree, depth: int) -> torch.Tensor:
     """(L, 27) int64 neighbors among the L non-empty nodes of ``depth``, -1 where there is none."""
     node, parents = octree.nempty_index(depth), octree.nempty_neighs[depth - 1]
     if cpu_kernels.use_for(node):
@@ -200,6 +213,7 @@ def _interpolate(
         node: (P,) int64 node that a place lies in, counted among the non-empty ones.
         offset: (P, 3) float32 place relative to the node's center, in sides of the node, in [-0.5, 0.5].
     """
+    check_nodes(data, octree, depth, nempty)
     row = node if nempty else octree.nempty_index(depth)[node]
     table = octree.get_neigh(depth, "333", 1, nempty)
     if cpu_kernels.use_for(data):
@@ -211,9 +225,9 @@ def _interpolate(
     x, y, z = (toward + 1).unbind(dim=2)
     share = offset.abs().unsqueeze(1)
     weight = torch.where(step == 1, share, 1 - share).prod(dim=2)
-    neighbour = table[row].gather(1, 9 * x + 3 * y + z)
-    weight = torch.where(neighbour >= 0, weight, 0)
-    return weighted_sum(data, neighbour.clamp(min=0).int(), weight / weight.sum(dim=1, keepdim=True))
+    neighbor = table[row].gather(1, 9 * x + 3 * y + z)
+    weight = torch.where(neighbor >= 0, weight, 0)
+    return weighted_sum(data, neighbor.clamp(min=0).int(), weight / weight.sum(dim=1, keepdim=True))
 
 
 def _corner_steps(device: torch.device) -> torch.Tensor:

@@ -53,19 +53,18 @@ class PairDeconv(ocnn.nn.OctreeDeconv):  # type: ignore[misc]
         if data.device.type != "cpu":
             out: Tensor = super().forward(data, octree, depth)
             return out
-        if self.stride == 2:
-            if not self.nempty:
-                data = ocnn.nn.octree_depad(data, octree, depth)
-            depth += 1
-        pairs = node_pairs(octree, depth, self.kernel, self.stride, self.nempty)
+        if self.stride == 2 and not self.nempty:
+            data = ocnn.nn.octree_depad(data, octree, depth)
+        pairs = node_pairs(octree, depth + (self.stride == 2), self.kernel, self.stride, self.nempty)
         return _convolve(self, data, depth, pairs.transposed_weights(self.weights), pairs.transposed)
 
 
 def use_pair_convolution(module: torch.nn.Module) -> torch.nn.Module:
-    """Replace every octree convolution and deconvolution of ocnn inside a network by one that is fast on the CPU.
+    """Make the convolutions of ocnn inside a network fast on the CPU.
 
     Args:
-        module: any network with layers of ocnn; it is changed in place, and keeps its weights and their names.
+        module: any network; its :class:`ocnn.nn.OctreeConv` become :class:`PairConv` and its
+            :class:`ocnn.nn.OctreeDeconv` :class:`PairDeconv`, in place, with all they have.
 
     Returns:
         ``module``.
@@ -74,16 +73,8 @@ def use_pair_convolution(module: torch.nn.Module) -> torch.nn.Module:
         >>> unet = use_pair_convolution(ocnn.models.UNet(in_channels=4, out_channels=10, nempty=True))
     """
     replacements: dict[type, Any] = {ocnn.nn.OctreeConv: PairConv, ocnn.nn.OctreeDeconv: PairDeconv}
-    for name, child in module.named_children():
-        if type(child) in replacements:
-            conv = replacements[type(child)](
-                child.in_channels, child.out_channels, child.kernel_size, child.stride, child.nempty,
-                use_bias=child.use_bias,
-            )  # fmt: skip
-            conv.weights, conv.bias = child.weights, child.bias
-            setattr(module, name, conv)
-        else:
-            use_pair_convolution(child)
+    for child in module.modules():
+        child.__class__ = replacements.get(type(child), type(child))
     return module
 
 
@@ -141,13 +132,14 @@ class Pairs:
 
 def node_pairs(octree: Octree, depth: int, kernel: str = "333", stride: int = 1, nempty: bool = False) -> Pairs:
     """The pairs of a convolution, computed once per octree and kept on it; see :meth:`ocnn.octree.Octree.get_neigh`."""
-    cache: dict[tuple[int, str, int, bool], Pairs] = octree.__dict__.setdefault("_node_pairs", {})
+    cache: dict[tuple[int, str, int, bool], tuple[Tensor, Pairs]] = octree.__dict__.setdefault("_node_pairs", {})
     key = (depth, kernel, stride, nempty)
-    if key not in cache:
+    children = octree.children[depth]  # another tensor after the octree was built, merged or split again
+    if key not in cache or cache[key][0] is not children:
         table = octree.get_neigh(depth, kernel, stride, nempty).long().contiguous()
         sources = int((octree.nnum_nempty if nempty else octree.nnum)[depth])
-        cache[key] = Pairs(table, sources, mirrored=stride == 1 and "2" not in kernel)
-    return cache[key]
+        cache[key] = children, Pairs(table, sources, mirrored=stride == 1 and "2" not in kernel)
+    return cache[key][1]
 
 
 def _convolve(conv: ocnn.nn.OctreeConv, data: Tensor, depth: int, weights: Tensor, pairs: Pairs) -> Tensor:
@@ -158,7 +150,7 @@ def _convolve(conv: ocnn.nn.OctreeConv, data: Tensor, depth: int, weights: Tenso
     if torch.is_autocast_enabled("cpu"):
         data = data.to(torch.get_autocast_dtype("cpu"))
     out: Tensor = _Convolution.apply(data, weights.to(data.dtype), pairs)
-    return out + conv.bias if conv.use_bias else out
+    return out + conv.bias.to(out.dtype) if conv.use_bias else out
 
 
 class _Convolution(Function):
@@ -233,7 +225,7 @@ def max_pool(data: Tensor, octree: Octree, depth: int, nempty: bool) -> Tensor:
     Returns:
         (M, C) features of the nodes of ``depth`` - 1; zero for the empty ones.
     """
-    _check_nodes(data, octree, depth, nempty)
+    check_nodes(data, octree, depth, nempty)
     pooled: Tensor
     if not cpu_kernels.use_for(data):
         pooled = ocnn.nn.octree_max_pool(data, octree, depth, nempty)
@@ -254,7 +246,7 @@ def upsample(data: Tensor, octree: Octree, depth: int, nempty: bool) -> Tensor:
     Returns:
         (L, C) features of the nodes of ``depth`` + 1, or of the non-empty ones.
     """
-    _check_nodes(data, octree, depth, nempty)
+    check_nodes(data, octree, depth, nempty)
     if not nempty:
         data = ocnn.nn.octree_depad(data, octree, depth)
     start = child_start(octree, depth + 1, nempty)
@@ -271,7 +263,8 @@ def child_start(octree: Octree, depth: int, nempty: bool) -> Tensor:
     return F.pad(children.cumsum(0), (1, 0))
 
 
-def _check_nodes(data: Tensor, octree: Octree, depth: int, nempty: bool) -> None:
+def check_nodes(data: Tensor, octree: Octree, depth: int, nempty: bool) -> None:
+    """Check the number of rows of node features, on which the kernels rely."""
     nodes = int((octree.nnum_nempty if nempty else octree.nnum)[depth])
     if len(data) != nodes:
         raise _wrong_size(data, (nodes, data.shape[1]), depth)
@@ -331,6 +324,7 @@ def weighted_sum(data: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     Returns:
         (P, C) in the type of ``data``.
     """
+    index, weight = index.int().contiguous(), weight.float().contiguous()
     if cpu_kernels.use_for(data):
         out: Tensor = _WeightedSum.apply(data, index, weight)
         return out

@@ -116,6 +116,7 @@ class MIDLoss(nn.Module):
         index, batch_id, patch = self._targets(features, batch)
         self.shape_memory.update(features.global_feature, index)
         self.patch_memory.update(features.local_feature, batch_id, patch, index)
+        self._last = None
 
     def _targets(self, features: MIDFeatures, batch: PointBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The (B,) rows of the shapes in the banks, and the (L,) cloud and (L,) patch of every local feature."""
@@ -323,11 +324,10 @@ class _PatchCrossEntropy(Function):
         ctx: Any, feature: torch.Tensor, memory: torch.Tensor, batch_id: torch.Tensor, patch: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         weights = memory / TEMPERATURE
-        gradient = torch.empty_like(feature, dtype=weights.dtype)
         parts = torch.bincount(batch_id, minlength=len(memory)).tolist()
-        log_likelihood, hits = [], []
-        rows = (feature.to(memory.dtype), gradient, patch.unsqueeze(1))
-        for x, grad, target, weight in zip(*(tensor.split(parts) for tensor in rows), weights, strict=True):
+        log_likelihood, hits, gradients = [], [], []
+        rows = (feature.to(memory.dtype), patch.unsqueeze(1))
+        for x, target, weight in zip(*(tensor.split(parts) for tensor in rows), weights, strict=True):
             logits = x @ weight.t()
             margin = logits.gather(1, target) - logits.amax(1, keepdim=True)
             hits.append((margin >= 0).sum())
@@ -335,8 +335,9 @@ class _PatchCrossEntropy(Function):
             log_likelihood.append((margin + probability.amax(1, keepdim=True).log()).sum())
             if ctx.needs_input_grad[0]:
                 probability.scatter_add_(1, target, torch.full_like(margin, -1))
-                torch.mm(probability, weight, out=grad)
-        ctx.save_for_backward(gradient.div_(len(feature)).to(feature.dtype))
+                gradients.append(probability @ (weight / len(feature)))
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(torch.cat(gradients).to(feature.dtype))
         accuracy = torch.stack(hits).sum() / len(feature)
         ctx.mark_non_differentiable(accuracy)
         return -torch.stack(log_likelihood).sum() / len(feature), accuracy

@@ -17,7 +17,7 @@ from torch import nn
 
 from octree.batch_octree import (
     BatchOctree,
-    build_neighbours,
+    build_neighbors,
     build_octree,
     interpolate_at_points,
     interpolate_to_children,
@@ -239,7 +239,7 @@ def network_octree(network: nn.Module, data: PointBatch | BatchOctree) -> BatchO
             "with Open3D for example) and pass normals= to PointBatch.from_points"
         )
     if (octree.nempty_neighs if config.nempty else octree.neighs)[config.depth] is None:
-        build_neighbours(octree, config.nempty)
+        build_neighbors(octree, config.nempty)
     return octree
 
 

@@ -127,10 +127,11 @@ void convolve_weights(T* out, const T* data, const T* grad, const int64_t* begin
   constexpr int64_t lanes = Simd<T>::lanes;
   int64_t tiles = (rows + kTile - 1) / kTile, size = offsets * in * columns;
   threads = team(threads, begin[tiles * offsets] * in * columns / 8);
-  std::vector<T> parts(threads * size);
+  const int64_t count_parts = std::min(threads, std::max<int64_t>(tiles, 1));
+  std::vector<T> parts(count_parts * size);
 #pragma omp parallel for schedule(static, 1) num_threads(threads)
-  for (int64_t part = 0; part < threads; ++part) {
-    for (int64_t tile = tiles * part / threads; tile < tiles * (part + 1) / threads; ++tile) {
+  for (int64_t part = 0; part < count_parts; ++part) {
+    for (int64_t tile = tiles * part / count_parts; tile < tiles * (part + 1) / count_parts; ++tile) {
       for (int64_t k = 0; k < offsets; ++k) {
         int64_t first = begin[tile * offsets + k], count = begin[tile * offsets + k + 1] - first;
         T* sum = parts.data() + part * size + k * in * columns;
@@ -142,14 +143,16 @@ void convolve_weights(T* out, const T* data, const T* grad, const int64_t* begin
       }
     }
   }
+#pragma omp parallel for num_threads(threads)
   for (int64_t i = 0; i < size; ++i) {
     T sum = 0;
-    for (int64_t part = 0; part < threads; ++part) sum += parts[part * size + i];
+    for (int64_t part = 0; part < count_parts; ++part) sum += parts[part * size + i];
     out[i] = sum;
   }
 }
 
-// Maximum over the rows start[m] to start[m + 1] of each segment, and its first row within the segment.
+// Maximum over the rows start[m] to start[m + 1] of each segment, and its first row within the segment; -infinity for an
+// empty one.
 template <typename T>
 void segment_max(T* out, uint8_t* which, const T* data, const int64_t* start, int64_t segments, int64_t columns,
                  int64_t threads) {
@@ -157,8 +160,12 @@ void segment_max(T* out, uint8_t* which, const T* data, const int64_t* start, in
   for (int64_t m = 0; m < segments; ++m) {
     T* best = out + m * columns;
     uint8_t* arg = which + m * columns;
-    std::copy(data + start[m] * columns, data + (start[m] + 1) * columns, best);
     std::memset(arg, 0, columns);
+    if (start[m] == start[m + 1]) {
+      std::fill(best, best + columns, -std::numeric_limits<T>::infinity());
+      continue;
+    }
+    std::copy(data + start[m] * columns, data + (start[m] + 1) * columns, best);
     for (int64_t row = start[m] + 1; row < start[m + 1]; ++row) {
       const T* x = data + row * columns;
       const uint8_t r = static_cast<uint8_t>(row - start[m]);
@@ -308,7 +315,7 @@ void quantize_points(T* out, const T* points, const int64_t* cloud, const T* edg
 
 extern "C" {
 
-int64_t pcrq_version() { return 1; }  // cpu_kernels.py refuses a library of another version
+int64_t pcrq_version() { return 2; }  // cpu_kernels.py refuses a library of another version
 
 // Count the existing neighbors of a (rows, offsets) table by tile and offset; begin has tiles * offsets + 1 entries.
 int64_t pcrq_count_pairs(const int64_t* table, int64_t rows, int64_t offsets, int64_t* begin, int64_t threads) {

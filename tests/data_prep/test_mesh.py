@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from data_prep.mesh import Mesh, _parse_plain_obj, clean, face_normals, load_mesh, normalise_obj, parse_mesh
+from data_prep.mesh import Mesh, _parse_plain_obj, clean, face_normals, load_mesh, normalize_obj, parse_mesh
 from pcrq import InputError
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
@@ -84,7 +84,7 @@ f  3\t2  6\r
 @pytest.mark.parametrize("text", [MIXED, MIXED.replace("\n", "\r\n")])
 def test_the_fast_obj_reader_gives_the_same_triangles_as_trimesh(text):
     fast = _parse_plain_obj(text.encode())
-    scene = trimesh.load(io.BytesIO(normalise_obj(text.encode())), file_type="obj", process=False, skip_materials=True)
+    scene = trimesh.load(io.BytesIO(normalize_obj(text.encode())), file_type="obj", process=False, skip_materials=True)
     slow = scene if isinstance(scene, trimesh.Trimesh) else scene.to_geometry()
 
     def triangles(mesh):  # each from its smallest corner, so that only the winding counts

@@ -6,7 +6,7 @@ import ocnn
 import pytest
 import torch
 
-from octree.batch_octree import build_neighbours, build_octree
+from octree.batch_octree import build_neighbors, build_octree
 from pcrq import InputError
 
 DEPTH = 4
@@ -64,9 +64,9 @@ def test_it_equals_octrees_built_one_by_one_and_merged(batch):
 
 
 @pytest.mark.parametrize("nempty", [True, False])
-def test_neighbours_are_those_found_by_coordinates(batch, nempty):
+def test_neighbors_are_those_found_by_coordinates(batch, nempty):
     octree = build_octree(batch, DEPTH)
-    build_neighbours(octree, nempty)
+    build_neighbors(octree, nempty)
     offsets = [(i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)]
     for depth in (2, 3, 4):
         x, y, z, b = octree.xyzb(depth, nempty)
@@ -101,3 +101,15 @@ def test_points_outside_the_cube_and_no_points_are_refused(batch):
         build_octree(replace(batch, points=batch.points * 2), DEPTH)
     with pytest.raises(InputError, match="no points"):
         build_octree(batch.select(batch.batch_id > 5), DEPTH)
+
+
+@pytest.mark.parametrize("nempty", [True, False])
+def test_a_copy_on_another_device_is_complete(batch, nempty):
+    octree = build_octree(batch, DEPTH)
+    build_neighbors(octree, nempty)
+    copy = octree.to("meta")
+    assert type(copy) is type(octree) and octree.to("cpu") is octree
+    assert copy.leaf_of_point.shape == octree.leaf_of_point.shape and copy.input_points.is_meta
+    for depth in (3, 4):
+        table = copy.get_neigh(depth, "333", 1, nempty)
+        assert table.is_meta and table.shape == octree.get_neigh(depth, "333", 1, nempty).shape

@@ -11,7 +11,7 @@ import torch
 from ocnn.nn.octree_interp import octree_linear_pts, octree_nearest_pts
 from sklearn.metrics import jaccard_score
 
-from octree.batch_octree import build_neighbours, build_octree, interpolate_at_points
+from octree.batch_octree import build_neighbors, build_octree, interpolate_at_points
 from octree.downstream import PartSegmenter, ShapeClassifier, part_iou
 from octree.hrnet import upsample_to
 from octree.midnet import MIDNet, MIDNetConfig, leaf_features
@@ -27,7 +27,7 @@ def in_nodes(batch, depth):
 @pytest.mark.parametrize("nempty", [True, False])
 def test_interpolation_at_points_equals_ocnn_with_bounds_checked(batch, nempty):
     octree = build_octree(batch, 4)
-    build_neighbours(octree, nempty)
+    build_neighbors(octree, nempty)
     data = torch.randn(int((octree.nnum_nempty if nempty else octree.nnum)[3]), 5)
     expected = octree_linear_pts(data, octree, 3, in_nodes(batch, 3), nempty, bound_check=True)
     interpolated = interpolate_at_points(data, octree, 3, nempty)
@@ -39,7 +39,7 @@ def test_a_point_on_the_border_of_the_cube_is_interpolated_in_its_own_node(batch
     points[0] = 1.0
     points[1] = torch.tensor([0.6, 0.9, 0.9])  # in the node beside it, which the features must not lean to
     octree = build_octree(replace(batch, points=points), 4)
-    build_neighbours(octree, True)
+    build_neighbors(octree, True)
     data = torch.randn(int(octree.nnum_nempty[3]), 5)
     interpolated = interpolate_at_points(data, octree, 3, True)
     inward = points.clone()
@@ -55,7 +55,7 @@ def test_points_are_segmented_from_features_interpolated_first_and_joined(batch,
     torch.manual_seed(0)
     network = PartSegmenter(MIDNetConfig(**SMALL, nempty=nempty), parts=3)
     octree = build_octree(batch, 4, full_depth=1)
-    build_neighbours(octree, nempty)
+    build_neighbors(octree, nempty)
     for _ in range(20):
         network(octree)
     network.eval()

@@ -1,5 +1,6 @@
 """The layers of octree networks, with and without compiled kernels, against ocnn's own."""
 
+import platform
 import shutil
 
 import ocnn
@@ -9,8 +10,16 @@ from ocnn.nn import octree_max_pool
 from ocnn.nn.octree_interp import octree_nearest_upsample
 
 from octree import PointBatch
-from octree.batch_octree import build_neighbours, build_octree
-from octree.layers import PairConv, PairDeconv, max_pool, upsample, use_pair_convolution, weighted_sum
+from octree.batch_octree import build_neighbors, build_octree, interpolate_to_children
+from octree.layers import (
+    PairConv,
+    PairDeconv,
+    max_pool,
+    unit_vectors,
+    upsample,
+    use_pair_convolution,
+    weighted_sum,
+)
 from pcrq import InputError, cpu_kernels
 
 KERNELS = [[3], [2], [3, 1, 1], [1, 3, 1], [1, 1, 3], [3, 3, 1], [1, 3, 3], [3, 1, 3]]
@@ -81,7 +90,7 @@ def test_all_widths_equal_ocnn(octree, implementation, channels):
 
 def test_gradients_of_the_convolution_are_exact(batch, nempty, implementation):
     octree = build_octree(batch.select(torch.arange(len(batch.points)) % 20 == 0), 3)
-    build_neighbours(octree, nempty)
+    build_neighbors(octree, nempty)
     conv = PairConv(2, 2, nempty=nempty).double()
     data = features(octree, 3, nempty, 2).requires_grad_()
     conv_of = lambda data, weights: torch.func.functional_call(conv, {"weights": weights}, (data, octree, 3))  # noqa: E731
@@ -118,7 +127,7 @@ def test_weighted_sums_equal_a_dense_product(implementation):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_close_to_float(octree, implementation, dtype):
-    conv = PairConv(5, 7, nempty=True)
+    conv = PairConv(5, 7, nempty=True, use_bias=True)
     data = features(octree, 4, True, dtype=dtype)
     out = [
         conv(data, octree, 4),
@@ -142,7 +151,7 @@ def test_memory_layout_does_not_matter(octree, implementation):
 
 def test_one_point_is_enough(implementation):
     octree = build_octree(PointBatch.from_points(torch.zeros(1, 3), normals=torch.eye(3)[:1]), 5)
-    build_neighbours(octree, nempty=True)
+    build_neighbors(octree, nempty=True)
     conv = PairConv(3, 4, nempty=True)
     data = torch.ones(1, 3)
     torch.testing.assert_close(conv(data, octree, 5), data @ conv.weights[13])  # it has no neighbor but itself
@@ -150,17 +159,46 @@ def test_one_point_is_enough(implementation):
     assert torch.equal(upsample(data, octree, 4, True), data)
 
 
-def test_results_do_not_depend_on_the_number_of_threads(octree, implementation):
-    conv = PairConv(5, 7, nempty=True)
-    data = features(octree, 4, True, dtype=torch.float32)
+@pytest.fixture(scope="module")
+def many_nodes():
+    """An octree with so many nodes that the kernels share them between threads."""
+    points = torch.rand(6000, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    octree = build_octree(PointBatch.from_points(points, normals=points), 5)
+    build_neighbors(octree, nempty=True)
+    return octree
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_results_do_not_depend_on_the_number_of_threads(many_nodes, number):
+    conv = PairConv(24, 40, nempty=True)
+    coarse, fine = features(many_nodes, 4, True, 24, torch.float32), features(many_nodes, 5, True, 24, torch.float32)
+    calls = [
+        (lambda x: conv(x, many_nodes, 5), fine),
+        (lambda x: max_pool(x, many_nodes, 5, True), fine),
+        (lambda x: upsample(x, many_nodes, 4, True), coarse),
+        (lambda x: interpolate_to_children(x, many_nodes, 4, True), coarse),
+        (unit_vectors, fine),
+    ]
     threads, results = torch.get_num_threads(), []
     try:
-        for number in (1, 2, 3):
-            torch.set_num_threads(number)
-            results.append(conv(data, octree, 4))
+        for count in (1, number):
+            torch.set_num_threads(count)
+            many_nodes.__dict__.pop("_node_pairs", None)
+            results.append([tensor for call, data in calls for tensor in run(call, data)])
+            results[-1] += run(lambda x: conv(x, many_nodes, 5), fine, conv.weights)[2:]
     finally:
         torch.set_num_threads(threads)
-    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+    for alone, shared in zip(*([each[:-1] for each in results]), strict=True):
+        assert torch.equal(alone, shared)
+    torch.testing.assert_close(results[0][-1], results[1][-1], rtol=1e-4, atol=1e-4 * float(results[0][-1].abs().max()))
+
+
+def test_a_node_without_children_pools_to_minus_infinity(implementation):
+    octree = build_octree(PointBatch.from_points(torch.zeros(1, 3), normals=torch.eye(3)[:1]), 5, full_depth=3)
+    data = torch.ones(1, 2)
+    for depth in (5, 4, 3):
+        data = max_pool(data, octree, depth, True)
+    assert torch.equal(data, octree_max_pool(torch.ones(1, 2), octree, 3, True)) and data.max() == 1
 
 
 def test_features_of_another_size_are_refused(octree, implementation):
@@ -168,6 +206,7 @@ def test_features_of_another_size_are_refused(octree, implementation):
         lambda data: PairConv(5, 7, nempty=True)(data, octree, 3),
         lambda data: max_pool(data, octree, 3, True),
         lambda data: upsample(data, octree, 3, True),
+        lambda data: interpolate_to_children(data, octree, 3, True),
     ]
     for call in calls:
         with pytest.raises(InputError, match=r"depth 3 are \(3, 5\)"):
@@ -187,7 +226,7 @@ def test_replacing_keeps_the_names_of_the_weights():
 def test_the_gpu_gives_the_same_numbers(batch, nempty):
     conv = PairConv(16, 16, nempty=nempty)
     octree = build_octree(batch, 4)
-    build_neighbours(octree, nempty)
+    build_neighbors(octree, nempty)
     data = features(octree, 4, nempty, 16, torch.float32)
     expected = conv(data, octree, 4)
     torch.testing.assert_close(conv.cuda()(data.cuda(), octree.cuda(), 4).cpu(), expected, rtol=1e-2, atol=1e-2)
@@ -205,4 +244,27 @@ def test_a_missing_library_is_named_once(octree, monkeypatch, caplog):
     conv = PairConv(5, 7, nempty=True).double()
     for _ in range(2):
         conv(features(octree, 3, True), octree, 3)
-    assert len(caplog.messages) == 1 and "slower" in caplog.text
+    assert len(caplog.messages) == 1 and "two to three times as long" in caplog.text
+
+
+def test_a_processor_without_avx2_does_without(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "NO AVX")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    if cpu_kernels.library is not None:
+        assert cpu_kernels._load() == (None, "it needs AVX2, and torch reports NO AVX")
+
+
+def test_tensors_of_two_devices_are_refused(octree):
+    if cpu_kernels.library is None:
+        pytest.skip("the kernels are not compiled here")
+    with pytest.raises(InputError, match="together"):
+        unit = torch.zeros(3, 5, device="meta")
+        cpu_kernels.call("normalize", unit, torch.zeros(3), torch.zeros(3, 5), 3, 5, dtype=torch.float32)
+
+
+def test_an_octree_that_was_split_again_gets_new_pairs(octree):
+    conv = PairConv(5, 7, nempty=True).double()
+    data = features(octree, 4, True)
+    before = conv(data, octree, 4)
+    octree.children[4], octree.nempty_neighs[4] = octree.children[4].clone(), octree.nempty_neighs[4].flip(1)
+    assert not torch.equal(conv(data, octree, 4), before)

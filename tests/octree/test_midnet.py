@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from ocnn.nn.octree_interp import octree_linear_pts
 
 from octree import PointBatch
-from octree.batch_octree import build_neighbours, build_octree, interpolate_to_children
+from octree.batch_octree import build_neighbors, build_octree, interpolate_to_children
 from octree.hrnet import upsample_to
 from octree.midnet import MIDNet, MIDNetConfig, leaf_features
 from pcrq import InputError
@@ -76,7 +76,7 @@ def test_the_point_head_equals_joining_all_features_at_the_leaves_first(network,
 @pytest.mark.parametrize("nempty", [True, False])
 def test_interpolation_equals_ocnn_with_bounds_checked(batch, nempty):
     octree = build_octree(batch, 4)
-    build_neighbours(octree, nempty)
+    build_neighbors(octree, nempty)
     data = torch.randn(int((octree.nnum_nempty if nempty else octree.nnum)[3]), 5)
     points = torch.stack(octree.xyzb(4, nempty=True), dim=1).float()
     points[:, :3] = (points[:, :3] + 0.5) / 2

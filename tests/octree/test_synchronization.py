@@ -7,7 +7,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from octree import MIDLoss, MIDNet, RandomAffine, build_octree, quantize
-from octree.batch_octree import build_neighbours
+from octree.batch_octree import build_neighbors
 from octree.midnet import leaf_features
 from pcrq import cpu_kernels
 
@@ -15,37 +15,43 @@ READING = {"tolist", "item", "nonzero", "unique", "bincount", "masked_select", "
 
 
 class Readings(TorchFunctionMode):
-    """Collects the calls after which the host would wait for a GPU. ocnn's counts of nodes are always on the host."""
+    """Collects the calls after which the host would wait for a GPU, with the memory of the tensor that they read."""
 
-    def __init__(self, depth):
+    def __init__(self):
         super().__init__()
-        self.calls, self.host_bytes = [], 8 * (depth + 1)
+        self.calls = []
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        name, first = function.__name__, args[0] if args else None
-        on_host = isinstance(first, torch.Tensor) and first.untyped_storage().nbytes() == self.host_bytes
-        if name in READING and not on_host:
-            self.calls.append(name)
-        if name == "__getitem__":
-            index = args[1] if isinstance(args[1], tuple) else (args[1],)
-            self.calls += ["mask" for each in index if isinstance(each, torch.Tensor) and each.dtype == torch.bool]
+        name = function.__name__
+        index = args[1] if name == "__getitem__" else ()
+        by_mask = any(
+            isinstance(each, torch.Tensor) and each.dtype == torch.bool
+            for each in (index if isinstance(index, tuple) else (index,))
+        )
+        if name in READING or by_mask:
+            self.calls.append((name, args[0].untyped_storage().data_ptr()))
         return function(*args, **(kwargs or {}))
+
+    def names(self, *host_tensors):
+        """The calls that read none of the tensors that are always on the host."""
+        on_host = {tensor.untyped_storage().data_ptr() for tensor in host_tensors}
+        return [name for name, memory in self.calls if memory not in on_host]
 
 
 @pytest.mark.parametrize("nempty", [True, False])
 def test_an_octree_with_its_tables_reads_values_once(batch, nempty, monkeypatch):
     monkeypatch.setattr(cpu_kernels, "library", None)  # a GPU has no use for the compiled kernels
-    with Readings(depth=5) as readings:
+    with Readings() as readings:
         octree = build_octree(batch, 5)
-        build_neighbours(octree, nempty)
+        build_neighbors(octree, nempty)
         leaf_features(octree, nempty)
-    assert readings.calls == ["tolist"]
+    assert readings.names(octree.nnum, octree.nnum_nempty) == ["tolist"]
 
 
 def test_augmentation_reads_the_number_of_points_once(batch):
-    with Readings(depth=5) as readings:
+    with Readings() as readings:
         RandomAffine()(batch)
-    assert readings.calls == ["nonzero"]
+    assert readings.names() == ["nonzero"]
 
 
 @pytest.mark.gpu
