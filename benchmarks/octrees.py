@@ -35,7 +35,7 @@ def rows(options: Options) -> Iterator[Row]:
     for nempty in (True, False):
         yield from _convolution(batch, nempty, options)
     yield from _interpolation(batch, options)
-    yield from _unet(batch, options)
+    yield from _unet(RandomAffine()(collate(shapes[:4]).to(options.device)), options)
 
 
 def one_by_one(batch: PointBatch) -> Octree:

@@ -38,7 +38,7 @@ class HRNet(nn.Module):
         width: channels at depth d-1; the paper's network has 128.
         in_channels: channels of a leaf: the normal (3) and the displacement of the mean point (1).
         blocks: residual blocks per branch and stage.
-        nempty: convolve non-empty nodes only, at about a third of the cost. O-CNN convolves all nodes.
+        nempty: convolve non-empty nodes only, at about half the cost. O-CNN convolves all nodes.
     """
 
     def __init__(self, width: int = 128, in_channels: int = 4, blocks: int = 3, nempty: bool = False):

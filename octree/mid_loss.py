@@ -363,7 +363,7 @@ def majority_patch(row: torch.Tensor, patches: torch.Tensor, count: int, limit: 
     """
     pair = row * limit + (limit - 1 - patches)
     if count * limit < 2**31:
-        pair = pair.int()  # is sorted in a third of the time
+        pair = pair.int()  # is sorted in less time
     pair = pair.sort().values
     place = torch.arange(len(pair), device=pair.device)
     start = torch.cat([place[:1], torch.where(pair[1:] != pair[:-1], place[1:], 0)]).cummax(0).values

@@ -39,7 +39,7 @@ class MIDNetConfig:
         full_depth: every octree node exists down to this depth.
         width: channels at depth - 1; all other widths follow from it.
         blocks: residual blocks per branch and stage.
-        nempty: convolve non-empty nodes only (a third of the cost; right for CPUs).
+        nempty: convolve non-empty nodes only (half the cost; right for CPUs).
         shape_channels: dimensions of the shape feature.
         point_channels: dimensions of the point features.
 
