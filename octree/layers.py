@@ -74,7 +74,8 @@ def use_pair_convolution(module: torch.nn.Module) -> torch.nn.Module:
     """
     replacements: dict[type, Any] = {ocnn.nn.OctreeConv: PairConv, ocnn.nn.OctreeDeconv: PairDeconv}
     for child in module.modules():
-        child.__class__ = replacements.get(type(child), type(child))
+        if type(child) in replacements:
+            child.__class__ = replacements[type(child)]
     return module
 
 
@@ -114,7 +115,9 @@ class Pairs:
         target, offset = torch.nonzero(self.table >= 0, as_tuple=True)
         table = self.table.new_full((self.sources, self.table.shape[1]), -1)
         table[self.table[target, offset], offset] = target
-        return Pairs(table, len(self.table), mirrored=False)
+        pairs = Pairs(table, len(self.table), mirrored=False)
+        pairs.__dict__["transposed"] = self
+        return pairs
 
     def transposed_weights(self, weights: Tensor) -> Tensor:
         """(K, C', C) weights of the transposed convolution from (K, C, C')."""

@@ -67,12 +67,14 @@ def test_scale_is_computed_from_the_given_figures(capsys):
     assert "| memory with float32 banks | 2.5 GB |  |" in report  # 1 GB, and banks of 1.47 and 0.03 GB
 
 
-def run_kit(out: Path, *parts: str, **variables: str) -> str:
+def run_kit(out: Path, *parts: str, status: int = 0, **variables: str) -> str:
     variables = {"DEVICE": "cpu", "QUICK": "1", "PYTHON": sys.executable, "KIT": str(out / "kit")} | variables
     words = ["bash", "benchmarks/gpu.sh", "run", str(out), *parts]
-    return subprocess.run(
-        words, cwd=ROOT, env=os.environ | variables, check=True, capture_output=True, text=True, timeout=120
-    ).stdout
+    run = subprocess.run(
+        words, cwd=ROOT, env=os.environ | variables, check=False, capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == status, run.stdout + run.stderr
+    return run.stdout
 
 
 @pytest.mark.slow
@@ -92,8 +94,16 @@ def test_gpu_kit_gives_up_a_part_that_ran_out_of_time_three_times(tmp_path):
     python.chmod(0o755)
     for _ in range(2):
         assert "not finished: tests; " in run_kit(tmp_path, "tests", PYTHON=str(python))
-    assert "not finished" not in run_kit(tmp_path, "tests", PYTHON=str(python))
-    assert "tests: finished earlier, exit status 124" in run_kit(tmp_path, "tests", PYTHON=str(python))
+    assert "not finished" not in run_kit(tmp_path, "tests", status=1, PYTHON=str(python))
+    assert "tests: finished earlier, exit status 124" in run_kit(tmp_path, "tests", status=1, PYTHON=str(python))
+
+
+@pytest.mark.slow
+def test_gpu_kit_names_a_part_that_fails(tmp_path):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\ncase "$*" in *pytest*) exit 3;; esac\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    assert f"tests: exit status 3, see {tmp_path}/tests.log" in run_kit(tmp_path, "tests", status=1, PYTHON=str(python))
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from joblib.externals.loky import get_reusable_executor
 from killed_preparation import kill_preparation
 
 from data_prep import run
@@ -71,7 +72,9 @@ def test_shapes_stand_in_the_order_of_the_items(items, prepare_quickly, tmp_path
     assert left_in(tmp_path) == ["store.h5"]
 
 
-def test_only_workers_keep_their_memory(tmp_path):
+def test_only_workers_keep_their_memory(tmp_path, monkeypatch):
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)  # Dask sets it
+    get_reusable_executor().shutdown(wait=True)  # its workers have the environment of their start
     items = [Item("a", _refuse_with_allocation), Item("b", _refuse_with_allocation)]
     with pytest.raises(InputError, match=r"the first is: a: 268435456"):
         prepare(items, tmp_path / "store.h5", classes=[], pipeline=QUICK, jobs=2)
