@@ -21,7 +21,7 @@ help:
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: setup.py pcrq/cpu_kernels.cpp
+$(VENV)/.installed: setup.py pcrq/cpu_kernels.cpp data_prep/rasterizer.cpp
 	sh install/debian_libraries.sh $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip

@@ -34,6 +34,13 @@ KERNELS = (
     )
 )
 
+RASTERIZER = Extension(  # without it Open3D casts the rays
+    "data_prep._rasterizer",
+    ["data_prep/rasterizer.cpp"],
+    extra_compile_args=["-O3", "-std=c++17", "-g0"],
+    optional=True,
+)
+
 IMAGE = ["lightly>=1.6"]  # earlier versions ask a server for their latest version when they are imported
 AUDIO = [*IMAGE, "librosa>=0.10", "soundfile>=0.12", "soxr>=0.3.2"]
 LOGGING = ["tensorboard>=2.16"]
@@ -74,7 +81,7 @@ setup(
         "octree": ["py.typed"],
         "projects": ["**/*.yaml", "**/*.html", "**/*.txt"],
     },
-    ext_modules=[KERNELS],
+    ext_modules=[KERNELS, RASTERIZER],
     install_requires=[
         "torch>=2.8",
         "torchvision",

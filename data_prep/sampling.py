@@ -2,16 +2,20 @@
 
 The scanner casts parallel rays from the six faces and eight corners of a cube and keeps the first hits. It sees only
 the outside of a shape, with normals towards the viewer, so triangles may be wound either way and hidden interiors are
-excluded. Open3D casts the rays (Embree). Even sampling is faster, but includes interiors, and its normals depend on the
-winding of the faces.
+excluded. A compiled rasterizer finds the hits of two opposite views at once (``rasterizer.cpp``); where it was not
+compiled, Open3D casts the rays, with equal hits and points within float32 rounding, in several times the time. Even
+sampling includes interiors, and its normals depend on the winding of the faces.
 """
 
 from __future__ import annotations
 
+import ctypes
+import importlib.machinery
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -61,32 +65,22 @@ def scan(mesh: Mesh, resolution: int = 128) -> SurfacePoints:
         The hits of all 14 views, one view after another; normals are face normals turned against the ray. Empty if
         every ray missed, which happens if the shape is thinner than the distance between rays from all directions.
     """
-    import open3d  # heavy
-
     center, radius = bounding_sphere(mesh.vertices)
-    vertices = (mesh.vertices - center) / radius  # so that Embree's float32 is precise for any unit of the source
+    vertices = (mesh.vertices - center) / radius  # so that float32 is precise for any unit of the source
     outward = face_normals(vertices, mesh.faces)
-    outward = (outward / np.linalg.norm(outward, axis=1, keepdims=True).clip(min=np.finfo(np.float64).tiny)).T.copy()
-    scene = open3d.t.geometry.RaycastingScene(nthreads=1)
-    scene.add_triangles(vertices.astype(np.float32), mesh.faces.astype(np.uint32))
-    views, hits = _views(resolution), []
-    for view in views:
-        opposite = hits[view.opposite][0] if view.opposite < len(hits) else None
-        cells = _window(view, vertices) if opposite is None else _mirrored(opposite, resolution)
-        rays = view.rays.take(cells, axis=0)
-        cast = scene.cast_rays(open3d.core.Tensor.from_numpy(rays), nthreads=1)
-        depth = cast["t_hit"].numpy()
-        hit = np.flatnonzero(np.isfinite(depth))
-        hits.append((cells[hit], rays.take(hit, axis=0)[:, :3].T, depth[hit], cast["primitive_ids"].numpy()[hit]))
+    length = np.linalg.norm(outward, axis=1, keepdims=True).clip(min=np.finfo(np.float64).tiny)
+    outward = (outward / length).T.copy()
+    first_hits = _cast if _rasterizer is None else _rasterize
+    hits = first_hits(vertices, mesh.faces, resolution)
 
     triangles = np.concatenate([found for *_, found in hits]).astype(np.int64)
     normals = outward.take(triangles, axis=1)
     points, stop = np.empty_like(normals), 0
-    for view, (_, start, depth, _) in zip(views, hits, strict=True):
+    for view, (cells, depth, _) in zip(VIEWS, hits, strict=True):
         part = np.s_[:, stop : (stop := stop + len(depth))]
-        direction = view.rays[0, 3:, None].astype(np.float64)
-        points[part] = start + depth * direction
-        normals[part] *= np.where((direction * normals[part]).sum(0) > 0, -1, 1)
+        high, across = ((cell * 2 + 1) / resolution - 1 for cell in divmod(cells, resolution))
+        points[part] = view.right[:, None] * across + view.upward[:, None] * high + view.viewer[:, None] * depth
+        normals[part] *= np.where(view.viewer @ normals[part] < 0, -1, 1)
     points *= radius
     points += center[:, None]
     return SurfacePoints(points.T, normals.T, triangles)
@@ -117,41 +111,79 @@ def sample(mesh: Mesh, count: int, seed: int) -> SurfacePoints:
     return SurfacePoints(points, normals[triangles] / doubled_areas[triangles, None], triangles)
 
 
-class _View(NamedTuple):
-    """Parallel rays through the cells of a square around the unit ball.
+class View(NamedTuple):
+    """A square around the unit ball, seen along parallel rays through the centers of its cells.
 
     Args:
-        rays: (resolution², 6) float32 origin and direction, row by row.
-        right, upward: (3,) float64 unit vectors, along the rows and across them.
+        viewer: (3,) unit vector from the shape to the viewer.
+        right, upward: (3,) unit vectors along the rows of cells and across them.
         opposite: index of the view from the other side, whose rows are along the same lines in reverse order.
     """
 
-    rays: np.ndarray
+    viewer: np.ndarray
     right: np.ndarray
     upward: np.ndarray
     opposite: int
 
 
-@lru_cache(maxsize=1)
-def _views(resolution: int) -> list[_View]:
-    """The views from all directions, from outside the unit ball."""
-    steps = (np.arange(resolution) + 0.5) / resolution * 2 - 1
-    across, high = (grid.reshape(-1, 1) for grid in np.meshgrid(steps, steps))
-    views = []
-    for viewer in DIRECTIONS:
-        beside = np.eye(3)[np.abs(viewer).argmin()]  # any axis that is not along the view
-        right = np.cross(beside, viewer)
-        right /= np.linalg.norm(right)
-        upward = np.cross(viewer, right)
-        origins = 2 * viewer + across * right + high * upward
-        rays = np.concatenate([origins, np.broadcast_to(-viewer, origins.shape)], axis=1)
-        views.append(_View(rays.astype(np.float32), right, upward, int((DIRECTIONS @ viewer).argmin())))
-    return views
+def _view(viewer: np.ndarray) -> View:
+    beside = np.eye(3)[np.abs(viewer).argmin()]  # any axis that is not along the view
+    right = np.cross(beside, viewer)
+    right /= np.linalg.norm(right)
+    return View(viewer, right, np.cross(viewer, right), int((DIRECTIONS @ viewer).argmin()))
 
 
-def _window(view: _View, vertices: np.ndarray) -> np.ndarray:
-    """The rays through the bounding rectangle of the vertices, at least one; no other ray hits their mesh."""
-    resolution, sides = math.isqrt(len(view.rays)), []
+VIEWS = [_view(viewer) for viewer in DIRECTIONS]
+Hits = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""For each view the cells whose ray hits, in ascending order, the height of the hit above the center, and its face."""
+
+
+def _rasterize(vertices: np.ndarray, faces: np.ndarray, resolution: int) -> Hits:
+    """First hits by the compiled rasterizer, which draws the triangles for two opposite views at once."""
+    faces = np.ascontiguousarray(faces, np.int64)
+    depths, found = np.empty((2, resolution, resolution)), np.empty((2, resolution, resolution), np.int32)
+    hits: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+    for number, view in enumerate(VIEWS):
+        if number in hits:
+            continue
+        cells = [(vertices @ axis + 1) * (resolution / 2) - 0.5 for axis in (view.right, view.upward)]
+        corners = np.stack([*cells, vertices @ view.viewer], axis=1)
+        arrays = (depths[0], found[0], depths[1], found[1], corners, faces)
+        pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
+        _rasterizer(*pointers, ctypes.c_int64(len(faces)), ctypes.c_int64(resolution))
+        for seen_by, depth, face in (
+            (number, depths[0], found[0]),
+            (view.opposite, -depths[1, :, ::-1], found[1, :, ::-1]),
+        ):
+            hit = np.flatnonzero(face >= 0)
+            hits[seen_by] = hit, depth.ravel().take(hit), face.ravel().take(hit)
+    return [hits[number] for number in range(len(VIEWS))]
+
+
+def _cast(vertices: np.ndarray, faces: np.ndarray, resolution: int) -> Hits:
+    """First hits by Open3D's ray casting."""
+    import open3d  # heavy
+
+    scene = open3d.t.geometry.RaycastingScene(nthreads=1)
+    scene.add_triangles(vertices.astype(np.float32), faces.astype(np.uint32))
+    hits: Hits = []
+    for view in VIEWS:
+        opposite = hits[view.opposite][0] if view.opposite < len(hits) else None
+        cells = _window(view, vertices, resolution) if opposite is None else _mirrored(opposite, resolution)
+        high, across = ((cell * 2 + 1) / resolution - 1 for cell in divmod(cells[:, None], resolution))
+        rays = np.empty((len(cells), 6), np.float32)
+        rays[:, :3] = 2 * view.viewer + across * view.right + high * view.upward
+        rays[:, 3:] = -view.viewer
+        cast = scene.cast_rays(open3d.core.Tensor.from_numpy(rays), nthreads=1)
+        depth = cast["t_hit"].numpy()
+        hit = np.flatnonzero(np.isfinite(depth))
+        hits.append((cells[hit], 2 - depth[hit].astype(np.float64), cast["primitive_ids"].numpy()[hit]))
+    return hits
+
+
+def _window(view: View, vertices: np.ndarray, resolution: int) -> np.ndarray:
+    """The cells in the bounding rectangle of the vertices, at least one; no ray of another one hits their mesh."""
+    sides = []
     for axis in (view.upward, view.right):
         along = (vertices @ axis + 1) * (resolution / 2) - 0.5  # in cells from the first ray
         first = min(max(math.ceil(along.min() - _ROUNDING), 0), resolution - 1)
@@ -165,3 +197,16 @@ def _mirrored(rays: np.ndarray, resolution: int) -> np.ndarray:
     hits = np.zeros((resolution, resolution), bool)
     hits.flat[rays] = True
     return np.flatnonzero(hits[:, ::-1])
+
+
+def _load_rasterizer() -> Callable[..., None] | None:
+    """The function of ``rasterizer.cpp``, or None where it was not compiled."""
+    names = [f"_rasterizer{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES]
+    path = next((path for path in map(Path(__file__).with_name, names) if path.exists()), None)
+    try:
+        return None if path is None else ctypes.CDLL(str(path)).pcrq_rasterize_1
+    except (OSError, AttributeError):  # of another system, or of another version of this package
+        return None
+
+
+_rasterizer = _load_rasterizer()

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Add what Debian and Ubuntu lack for Open3D (drawing without a screen through EGL), for Python's venv, and a compiler for
-# pcrq/cpu_kernels.cpp, where it is missing and this user may install it; otherwise say what to ask for.
+# the C++ files, where it is missing and this user may install it; otherwise say what to ask for.
 set -eu
 command -v dpkg >/dev/null 2>&1 || exit 0
 missing=""

@@ -1,12 +1,24 @@
 """The scanner and the sampler, against geometry that is known."""
 
+import shutil
+
 import numpy as np
 import pytest
 import trimesh
 
+from data_prep import sampling
 from data_prep.bounding_sphere import bounding_sphere
 from data_prep.mesh import Mesh, face_normals
 from data_prep.sampling import DIRECTIONS, sample, scan
+
+
+@pytest.fixture(params=["compiled", "Open3D"], autouse=True)
+def scanner(request, monkeypatch):
+    """The compiled rasterizer, or Open3D's ray casting in its place: all tests hold for both."""
+    if request.param == "Open3D":
+        monkeypatch.setattr(sampling, "_rasterizer", None)
+    elif sampling._rasterizer is None:
+        pytest.skip("the rasterizer is not compiled here")
 
 
 def as_mesh(shape: trimesh.Trimesh, labels=None) -> Mesh:
@@ -74,6 +86,29 @@ def test_scan_equals_casting_every_ray(resolution):
     hits = scan(mesh, resolution)
     np.testing.assert_allclose(hits.points, points, atol=1e-5)
     np.testing.assert_allclose(hits.normals, normals, atol=1e-9)
+
+
+def test_rasterizer_and_ray_casting_agree(monkeypatch):
+    if sampling._rasterizer is None:
+        pytest.skip("the rasterizer is not compiled here")
+    shapes = [
+        trimesh.creation.torus(1, 0.3),
+        trimesh.creation.box((3, 0.01, 0.2)),  # long, thin triangles
+        trimesh.creation.icosphere(3, 0.7).apply_translation((1, 0.2, 0)),
+    ]
+    mesh = as_mesh(trimesh.util.concatenate(shapes))
+    drawn = scan(mesh, 101)
+    monkeypatch.setattr(sampling, "_rasterizer", None)
+    cast = scan(mesh, 101)
+    assert len(drawn.points) == len(cast.points) > 10_000
+    assert (np.abs(drawn.points - cast.points).max(1) > 1e-5).mean() < 1e-3  # where surfaces meet
+    assert (drawn.triangles != cast.triangles).mean() < 1e-2  # on common edges
+
+
+def test_the_rasterizer_is_compiled_where_a_compiler_is():
+    if shutil.which("c++") is None:
+        pytest.skip("no C++ compiler")
+    assert sampling._load_rasterizer() is not None
 
 
 def test_a_rod_between_the_rays_is_missed_from_every_side():
