@@ -31,11 +31,6 @@ from octree import MIDNetConfig, PointBatch, ShapeDataset, ShapeStore, collate
 
 WARM_UP, PROFILED = 3, 3  # steps
 OPERATORS = 25  # lines of the table
-SYNCHRONIZING = {
-    f"aten::{name}"
-    for name in ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "bincount", "repeat_interleave")
-}
-"""Operators after which the host waits for a GPU, counted where there is none."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -79,7 +74,6 @@ def report(options: Options, config: MIDNetConfig, precision: str, batch_size: i
     batch = collate([shapes[row] for row in range(size)]).to(options.device)
     operators = profile_steps(partial(trainer.step, batch), options.device)
     total = sum(taken for _, _, taken in operators)
-    places = waits_for_device(partial(trainer.step, batch), options.device)
     lines = [f"{name}: {value}  " for name, value in machine(options.device).items()]
     lines += [f"network: {describe(config)}; {BINS} bins, {precision}, {size} of {len(shapes)} shapes", ""]
     lines += [
@@ -90,14 +84,15 @@ def report(options: Options, config: MIDNetConfig, precision: str, batch_size: i
         f"| wait for data from {workers} workers | {waited:.1%} of the time |",
         f"| peak memory | {peak / 1e9:.2f} GB |",
         f"| {'kernels' if on_gpu else 'operators'}, profiled | {1e3 * total:,.1f} ms |",
-        f"| {'waits of the host for the GPU' if on_gpu else 'operators that wait for a GPU'} | {places.total()} |",
     ]
     lines += ["", f"| {'kernel' if on_gpu else 'operator'} | calls | ms | share |", "| --- | ---: | ---: | ---: |"]
     lines += [
         f"| {name[:100]} | {calls:.0f} | {1e3 * taken:,.2f} | {taken / total:.1%} |"
         for name, calls, taken in operators[:OPERATORS]
     ]
-    lines += ["", "The host waits for the GPU:", "", *(f"- {n} × {place}" for place, n in places.most_common())]
+    if on_gpu:
+        places = waits_for_gpu(partial(trainer.step, batch)).most_common()
+        lines += ["", "The host waits for the GPU in a step:", "", *(f"- {count} × {place}" for place, count in places)]
     return "\n".join(lines)
 
 
@@ -141,13 +136,8 @@ def profile_steps(step: Callable[[], None], device: torch.device) -> list[tuple[
     return sorted(per_step, key=lambda operator: -operator[2])
 
 
-def waits_for_device(step: Callable[[], None], device: torch.device) -> Counter[str]:
-    """How often the host waits for the GPU in a step, by line of code; without a GPU by operator that would."""
-    if device.type != "cuda":
-        with profile(activities=[ProfilerActivity.CPU]) as profiler:
-            step()
-        counts = {event.key: event.count for event in profiler.key_averages() if event.key in SYNCHRONIZING}
-        return Counter(counts)
+def waits_for_gpu(step: Callable[[], None]) -> Counter[str]:
+    """How often the host waits for the GPU in a step, by line of code."""
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as caught:

@@ -8,10 +8,10 @@ in use.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import ocnn
 import torch
@@ -22,6 +22,7 @@ from torch.autograd.function import Function, once_differentiable
 
 from pcrq import InputError, cpu_kernels
 
+_T = TypeVar("_T")
 _LANES = 8  # columns that the kernels compute at once
 
 
@@ -134,15 +135,24 @@ class Pairs:
 
 
 def node_pairs(octree: Octree, depth: int, kernel: str = "333", stride: int = 1, nempty: bool = False) -> Pairs:
-    """The pairs of a convolution, computed once per octree and kept on it; see :meth:`ocnn.octree.Octree.get_neigh`."""
-    cache: dict[tuple[int, str, int, bool], tuple[Tensor, Pairs]] = octree.__dict__.setdefault("_node_pairs", {})
-    key = (depth, kernel, stride, nempty)
-    children = octree.children[depth]  # another tensor after the octree was built, merged or split again
-    if key not in cache or cache[key][0] is not children:
+    """The pairs of a convolution; see :meth:`ocnn.octree.Octree.get_neigh` for the arguments."""
+
+    def pairs() -> Pairs:
         table = octree.get_neigh(depth, kernel, stride, nempty).long().contiguous()
         sources = int((octree.nnum_nempty if nempty else octree.nnum)[depth])
-        cache[key] = children, Pairs(table, sources, mirrored=stride == 1 and "2" not in kernel)
-    return cache[key][1]
+        return Pairs(table, sources, mirrored=stride == 1 and "2" not in kernel)
+
+    return _once_per_octree(octree, depth, (kernel, stride, nempty), pairs)
+
+
+def _once_per_octree(octree: Octree, depth: int, key: Any, compute: Callable[[], _T]) -> _T:
+    """Compute what several layers need of a depth once, and keep it on the octree."""
+    cache: dict[Any, tuple[Tensor, Any]] = octree.__dict__.setdefault("_of_layers", {})
+    children = octree.children[depth]  # another tensor after the octree was built, merged or split again
+    if (depth, key) not in cache or cache[depth, key][0] is not children:
+        cache[depth, key] = children, compute()
+    result: _T = cache[depth, key][1]
+    return result
 
 
 def _convolve(conv: ocnn.nn.OctreeConv, data: Tensor, depth: int, weights: Tensor, pairs: Pairs) -> Tensor:
@@ -262,8 +272,12 @@ def child_start(octree: Octree, depth: int, nempty: bool) -> Tensor:
     """(M + 1,) int64 first row at ``depth`` of the children of each of the M non-empty nodes of ``depth`` - 1."""
     if not nempty:
         return torch.arange(0, int(octree.nnum[depth]) + 1, 8, device=octree.device)
-    children = (octree.children[depth].view(-1, 8) >= 0).sum(1)
-    return F.pad(children.cumsum(0), (1, 0))
+
+    def start() -> Tensor:
+        children = (octree.children[depth].view(-1, 8) >= 0).sum(1)
+        return F.pad(children.cumsum(0), (1, 0))
+
+    return _once_per_octree(octree, depth, "child_start", start)
 
 
 def check_nodes(data: Tensor, octree: Octree, depth: int, nempty: bool) -> None:

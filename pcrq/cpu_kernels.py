@@ -84,7 +84,7 @@ def call(name: str, *arguments: Tensor | int, dtype: torch.dtype | None = None) 
 
 
 def use_for(data: Tensor) -> bool:
-    """Whether the kernels can process a tensor: on the CPU, with memory of its own, outside of torch.compile."""
+    """Whether the kernels can process a tensor: a plain one on the CPU, outside of torch.compile."""
     plain = type(data) in (Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
     return library is not None and data.device.type == "cpu" and plain
 

@@ -183,7 +183,7 @@ def test_results_do_not_depend_on_the_number_of_threads(many_nodes, number):
     try:
         for count in (1, number):
             torch.set_num_threads(count)
-            many_nodes.__dict__.pop("_node_pairs", None)
+            many_nodes.__dict__.pop("_of_layers", None)
             results.append([tensor for call, data in calls for tensor in run(call, data)])
             results[-1] += run(lambda x: conv(x, many_nodes, 5), fine, conv.weights)[2:]
     finally:
@@ -268,3 +268,16 @@ def test_an_octree_that_was_split_again_gets_new_pairs(octree):
     before = conv(data, octree, 4)
     octree.children[4], octree.nempty_neighs[4] = octree.children[4].clone(), octree.nempty_neighs[4].flip(1)
     assert not torch.equal(conv(data, octree, 4), before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_unit_vectors_equal_those_of_torch(implementation, dtype):
+    data = torch.randn(40, 13, generator=torch.Generator().manual_seed(0)).to(dtype)
+    data[3] = 0
+    weight = torch.arange(13, dtype=dtype)  # the squares alone would have no gradient
+    found, expected = (
+        run(lambda x, f=function: f(x) * weight, data)
+        for function in (unit_vectors, lambda x: torch.nn.functional.normalize(x, dim=1))
+    )
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs)

@@ -196,7 +196,7 @@ def test_banks_must_be_floating_point():
 
 
 def step_on(device: str, features: MIDFeatures, batch: PointBatch, backward: bool) -> list[torch.Tensor]:
-    """Loss, gradients and banks of a step on a device; every point has a voxel of its own."""
+    """Loss, gradients and banks of a step on a device; no two points share a voxel."""
     batch, loss = batch.to(device), MIDLoss(10, 4, 6, 5).to(device)
     leaves = [features.global_feature.to(device), features.local_feature.to(device)]
     features = MIDFeatures(*(leaf.requires_grad_() for leaf in leaves), ORDER.to(device))
