@@ -75,6 +75,8 @@ class LabeledImages(pl.LightningDataModule):
         source: "builtin", "folder", or a dataset of torchvision such as "CIFAR10" or "STL10".
         root: folder of the images; not for "builtin".
         download: download a dataset of torchvision if it is missing.
+        test_every: for a folder CLASS/* without splits: every such image of each class, in the order of names, is a
+            test image; 0 for sources with splits.
         size: height and width in pixels.
         smallest_crop: smallest part of the area of a training crop, in (0, 1]; 0.08 on ImageNet, more if the objects
             fill the images.
@@ -91,6 +93,7 @@ class LabeledImages(pl.LightningDataModule):
         source: str = "builtin",
         root: Path | None = None,
         download: bool = False,
+        test_every: int = 0,
         size: int = 224,
         smallest_crop: float = 0.08,
         batch_size: int = 1024,
@@ -104,8 +107,8 @@ class LabeledImages(pl.LightningDataModule):
             )
         if not 0 < smallest_crop <= 1:
             raise InputError(f"data.smallest_crop {smallest_crop}: must be above 0 and at most 1")
-        self.train = open_source(source, "train", root, download=download)
-        self.test = open_source(source, "test", root, download=download)
+        self.train = open_source(source, "train", root, download=download, test_every=test_every)
+        self.test = open_source(source, "test", root, download=download, test_every=test_every)
         self.size, self.smallest_crop = size, smallest_crop
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.train_views = AugmentedImages(self.train, [probe_train_transform(size, smallest_crop)], seed)

@@ -136,6 +136,8 @@ class ImageData(pl.LightningDataModule):
         source: "builtin", "folder", or a dataset of torchvision such as "CIFAR10" or "STL10".
         root: folder of the images; not for "builtin".
         download: download a dataset of torchvision if it is missing.
+        test_every: for a folder CLASS/* without splits: every such image of each class, in the order of names, is a
+            test image; 0 for sources with splits.
         augmentation: augmentation of the two views.
         size: height and width of a view in pixels.
         batch_size: images per process and step; an incomplete last batch is dropped.
@@ -151,6 +153,7 @@ class ImageData(pl.LightningDataModule):
         source: str = "builtin",
         root: Path | None = None,
         download: bool = False,
+        test_every: int = 0,
         augmentation: Augmentation = Augmentation(),  # noqa: B008 (frozen)
         size: int = 224,
         batch_size: int = 256,
@@ -162,7 +165,7 @@ class ImageData(pl.LightningDataModule):
             raise InputError(
                 f"data.batch_size {batch_size}, data.workers {workers}, data.size {size}: at least 2, 0 and 8"
             )
-        self._open = partial(open_source, source, root=root, download=download)
+        self._open = partial(open_source, source, root=root, download=download, test_every=test_every)
         self.source = self._open("pretrain")
         self.augmentation, self.size = augmentation, size
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
@@ -402,6 +405,7 @@ def _next_command(run: Run, data: ImageData) -> str:
         return shlex.join(words)
     words = ["pcrq", "evaluate", "images", "--model.checkpoint", checkpoint, "--data.source", source]
     words += ["--data.root", str(root)] if root else []
+    words += ["--data.test_every", str(run.init.data.test_every)] if run.init.data.test_every else []
     words += ["--data.size", str(data.size), "--trainer.max_epochs", "90"]
     if encoder.is_imported:
         words += ["--model.encoder.name", encoder.name, "--model.encoder.arguments", arguments]

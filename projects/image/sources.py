@@ -40,7 +40,9 @@ def source_names() -> list[str]:
     return ["builtin", "folder", *DATA_SETS]
 
 
-def open_source(name: str, split: Split, root: str | Path | None = None, *, download: bool = False) -> ImageSource:
+def open_source(
+    name: str, split: Split, root: str | Path | None = None, *, download: bool = False, test_every: int = 0
+) -> ImageSource:
     """Open one split of a source.
 
     Args:
@@ -48,14 +50,18 @@ def open_source(name: str, split: Split, root: str | Path | None = None, *, down
         split: "pretrain", "train" or "test".
         root: folder of the images; not for "builtin".
         download: download a dataset of torchvision if it is missing.
+        test_every: see :class:`FolderImages`; 0 for other sources.
 
     Raises:
-        InputError: the name or split is unknown, ``root`` is missing or superfluous, or the images cannot be used.
+        InputError: the name or split is unknown, ``root`` or ``test_every`` is missing or superfluous, or the images
+            cannot be used.
     """
     if split not in get_args(Split):
         raise InputError(f"unknown split {split!r}; available: {', '.join(get_args(Split))}")
     if name not in source_names():
         raise InputError(f"unknown source {name!r}; available: {', '.join(source_names())}")
+    if test_every and name != "folder":
+        raise InputError(f"test_every {test_every}: only for folders, {name!r} has its own test images; leave it out")
     if name == "builtin":
         if root is not None:
             raise InputError(f"root {root}: built-in images need no folder; leave root out, or name another source")
@@ -65,7 +71,7 @@ def open_source(name: str, split: Split, root: str | Path | None = None, *, down
     if root is None:
         raise InputError(f"source {name!r}: root is missing; name the folder of its images")
     if name == "folder":
-        return FolderImages(root, split)
+        return FolderImages(root, split, test_every)
     return TorchvisionImages(name, root, split, download=download)
 
 
@@ -76,11 +82,12 @@ _SIZES = 4096  # number of files whose size is part of the digest
 
 
 class FolderImages(ImageSource):
-    """The images of one split of a folder in the layout of ImageNet, sorted by class and name.
+    """The images of one split of a folder, in the layout of ImageNet or of classes without splits, by class and name.
 
     ::
 
         root/train/CLASS/*.jpg     and root/test/CLASS/*.jpg; val if there is no test folder with classes
+        root/CLASS/*.jpg           with test_every
         root/**/*.jpg              pretraining, if root has no folder train
 
     Opening lists the files and decodes none. Hidden files and files with other suffixes are ignored.
@@ -89,24 +96,36 @@ class FolderImages(ImageSource):
         root: folder with the folders ``train`` and ``val`` or ``test``; any folder for "pretrain".
         split: "pretrain" uses all images below ``train``, or below ``root`` if there is no such folder, at any depth
             and without labels. "train" and "test" need one folder per class, the same classes in both.
+        test_every: at least 2: ``root`` contains one folder per class, and the test images are those at the positions
+            test_every, 2 · test_every, ... of each class in the order of their names; all others are for "pretrain"
+            and "train". 0: ``root`` has the folders above.
 
     Raises:
-        InputError: the folder is missing, contains no images, has another layout, or the classes of test and train
-            differ.
+        InputError: the folder is missing, contains no images, has another layout, the classes of test and train
+            differ, or ``test_every`` is out of range.
     """
 
-    def __init__(self, root: str | Path, split: Split):
+    def __init__(self, root: str | Path, split: Split, test_every: int = 0):
         root = Path(root)
         _check_folder(root)
-        self.folder = _split_folder(root, split)
-        if split == "pretrain":
+        self.folder = root if test_every else _split_folder(root, split)
+        self.name = str(self.folder)
+        if test_every:
+            _check_test_every(root, test_every)
+            self.classes, names, labels = _images_of_classes(root)
+            is_test = _every_nth(root, self.classes, labels, test_every)
+            chosen = np.flatnonzero(is_test == (split == "test"))
+            names, labels = [names[index] for index in chosen], labels[chosen]
+            if split == "pretrain":
+                self.classes, labels = [], np.full(len(names), -1)
+            self.name += f", {'test' if split == 'test' else 'train'} (1 in {test_every} for test)"
+        elif split == "pretrain":
             self.classes, names = [], _all_images(self.folder)
             labels = np.full(len(names), -1)
         else:
             self.classes, names, labels = _images_of_classes(self.folder)
             if split == "test" and (root / "train").is_dir():
                 _check_same_classes(root / "train", self.folder, self.classes)
-        self.name = str(self.folder)
         self._names, self._labels = PackedNames(names), labels
 
     def __len__(self) -> int:
@@ -173,7 +192,10 @@ def _split_folder(root: Path, split: Split) -> Path:
     present = [root / name for name in wanted if (root / name).is_dir()]
     if not present:
         _explain_other_level(root)
-        raise InputError(f"{root}: contains no folder {' or '.join(map(repr, wanted))} with one folder per class")
+        raise InputError(
+            f"{root}: contains no folder {' or '.join(map(repr, wanted))} with one folder per class; if it contains the "
+            "folders of the classes themselves, set test_every to hold out images for testing"
+        )
     with_classes = [folder for folder in present if _list(folder).folders]  # ImageNet has a 'test' without labels
     return (with_classes or present)[0]
 
@@ -221,6 +243,24 @@ def _images_of_class(folder: Path, name: str) -> list[str]:
     if not inside.images:
         raise _no_images(folder / name, inside.others)
     return [f"{name}/{image}" for image in inside.images]
+
+
+def _check_test_every(root: Path, n: int) -> None:
+    if n < 2:
+        raise InputError(f"test_every {n}: must be at least 2, or 0 for folders with splits")
+    splits = [name for name in ("train", *_TEST_FOLDERS) if (root / name).is_dir()]
+    if splits:
+        raise InputError(f"test_every {n}: {root} has a folder {splits[0]!r}; leave test_every out to use its splits")
+
+
+def _every_nth(root: Path, classes: Sequence[str], labels: np.ndarray, n: int) -> np.ndarray:
+    """(N,) bool: the n-th, 2n-th, ... image of every class; ``labels`` is sorted."""
+    counts = np.bincount(labels)
+    if counts.min() < n:
+        raise InputError(
+            f"test_every {n}: {root / classes[counts.argmin()]} has only {counts.min()} images; choose a smaller number"
+        )
+    return np.concatenate([np.arange(1, count + 1) % n == 0 for count in counts])
 
 
 def _check_same_classes(train: Path, folder: Path, classes: Sequence[str]) -> None:

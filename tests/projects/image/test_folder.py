@@ -11,7 +11,7 @@ from PIL import Image
 
 from pcrq import InputError
 from projects.image import sources as folder
-from projects.image.sources import FolderImages, UnreadableImage
+from projects.image.sources import FolderImages, UnreadableImage, open_source
 
 
 def add_image(path, shade=0) -> None:
@@ -218,3 +218,54 @@ def test_pretraining_does_not_take_the_test_images(root):
 def test_a_million_names_do_not_become_objects(root):
     source = FolderImages(root, "train")
     assert all(isinstance(part, np.ndarray) for part in vars(source._names).values())
+
+
+# --- classes without splits ---
+
+
+@pytest.fixture
+def classes(tmp_path):
+    """Seven cats and four dogs, without splits."""
+    for name, count in {"cat": 7, "dog": 4}.items():
+        for number in range(count):
+            add_image(tmp_path / name / f"{number}.png")
+    return tmp_path
+
+
+def test_every_third_image_of_a_class_is_for_testing(classes):
+    expected = {
+        "test": ["cat/2.png", "cat/5.png", "dog/2.png"],
+        "train": ["cat/0.png", "cat/1.png", "cat/3.png", "cat/4.png", "cat/6.png", "dog/0.png", "dog/1.png", "dog/3.png"],
+    }
+    for split, names in expected.items():
+        source = FolderImages(classes, split, test_every=3)
+        assert [source.relative_name(index) for index in range(len(source))] == names
+        assert [source.classes[source[index][1]] for index in range(len(source))] == [name[:3] for name in names]
+    pretraining = FolderImages(classes, "pretrain", test_every=3)
+    assert [pretraining.relative_name(index) for index in range(len(pretraining))] == expected["train"]
+    assert pretraining.classes == [] and pretraining[0][1] == -1
+    train, test = (FolderImages(classes, split, test_every=3) for split in ("train", "test"))
+    assert train.name != test.name and train.digest != test.digest
+    assert train.digest == pretraining.digest != FolderImages(classes, "train", test_every=2).digest
+
+
+@pytest.mark.parametrize(
+    ("test_every", "message"), [(1, "must be at least 2"), (-3, "must be at least 2"), (5, "dog has only 4 images")]
+)
+def test_every_class_needs_a_test_image(classes, test_every, message):
+    with pytest.raises(InputError, match=message):
+        FolderImages(classes, "train", test_every=test_every)
+
+
+def test_splits_of_the_folder_are_not_overridden(root):
+    with pytest.raises(InputError, match="has a folder 'train'; leave test_every out"):
+        FolderImages(root, "train", test_every=2)
+
+
+def test_only_folders_hold_out_images():
+    with pytest.raises(InputError, match="'builtin' has its own test images"):
+        open_source("builtin", "train", test_every=5)
+
+
+def test_classes_without_splits_are_told_the_option(classes):
+    assert "set test_every" in refusal(classes, "train")
