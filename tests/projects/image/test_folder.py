@@ -235,7 +235,7 @@ def classes(tmp_path):
 def test_every_third_image_of_a_class_is_for_testing(classes):
     expected = {
         "test": ["cat/2.png", "cat/5.png", "dog/2.png"],
-        "train": ["cat/0.png", "cat/1.png", "cat/3.png", "cat/4.png", "cat/6.png", "dog/0.png", "dog/1.png", "dog/3.png"],
+        "train": [*(f"cat/{number}.png" for number in (0, 1, 3, 4, 6)), *(f"dog/{number}.png" for number in (0, 1, 3))],
     }
     for split, names in expected.items():
         source = FolderImages(classes, split, test_every=3)

@@ -247,7 +247,7 @@ def test_figure_5_is_a_curve_around_its_peak(sweep):
 
 def test_every_sweep_is_looked_at_here():
     names = [f"{kind}{name}" for kind in ("", "tiny_") for name in ("table1", "table3", "table4", "figure5")]
-    names += ["table2_mocov3", "table2_byol", "table5_msf", "tiny_table2", "tiny_table5"]
+    names += ["flowers", "table2_mocov3", "table2_byol", "table5_msf", "tiny_table2", "tiny_table5"]
     assert sorted(names) == [path.stem for path in SWEEPS]
 
 
