@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,30 @@ def test_tables_name_configurations_that_exist_and_the_papers_methods(name):
     assert values["sweep"] == "sounds" and values["variants"] == ["rrc_mixup", "rrc_rq"]
     for config in (values["pretrain"], values["evaluation"], *values["variants"]):
         assert find_config(config, CONFIGS).is_relative_to(CONFIGS)
+
+
+@pytest.mark.parametrize(("name", "seconds", "steps"), [("digits", 1.0, 186), ("esc10", 5.0, 180)])
+def test_sweeps_of_public_sounds_compare_crops_mixup_and_quantization(
+    name, seconds, steps, sounds, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path(f"{name}.h5").symlink_to(sounds)
+    assert pcrq(["sweep", "--config", name, "--list_only=true"]) == 0
+    lines = [[shlex.split(run) for run in line.split(" && ")] for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 12 and len({tuple(line[-1]) for line in lines}) == 12  # 3 variants and random, 3 seeds
+    assert all(f"--seconds={seconds}" in line[-1] for line in lines)
+    trained = [line[0] for line in lines if len(line) == 2]
+    augmentations = Counter()
+    for words in trained:
+        with pytest.raises(SystemExit, match="0"):
+            pretrain.main([*words[3:], "--print_config"])
+        config = yaml.safe_load(capsys.readouterr().out)
+        augmentation, data = config["model"]["augmentation"], config["data"]
+        augmentations[augmentation["mixup"], augmentation["bins"]] += 1
+        assert data["store"] == f"{name}.h5"
+        clips = {"digits": 3000, "esc10": 400}[name]
+        assert config["trainer"]["max_epochs"] * (clips // data["batch_size"]) == steps
+    assert augmentations == {(0.0, None): 3, (0.4, None): 3, (0.0, 5): 3}
 
 
 @pytest.mark.parametrize(

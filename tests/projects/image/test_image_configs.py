@@ -188,7 +188,7 @@ def cells(*sweeps: str, table: Table) -> list[tuple[str, str] | None]:
     found = []
     for sweep in sweeps:
         config = read(CONFIGS / f"{sweep}.yaml")
-        kind = "tiny" if sweep.startswith("tiny") else "imagenet"
+        kind = "tiny" if sweep.startswith(("tiny", "flowers")) else "imagenet"
         assert (config["sweep"], config["probe"]) == ("images", f"{kind}_linear")
         for base, variant in product(config["pretrain"], config["variants"]):
             assert base.startswith(kind)
@@ -243,6 +243,13 @@ def test_lengths_in_miniature():
 def test_figure_5_is_a_curve_around_its_peak(sweep):
     columns = ["no bins", *(f"{bins} bins" for bins in (2, 3, 5, 8, 10, 15, 20, 30))]
     assert Counter(cells(sweep, table=FIGURE_5)) == Counter(("MoCo-v3", column) for column in columns)
+
+
+def test_photos_of_flowers_are_compared_as_in_table_1():
+    assert Counter(cells("flowers", table=TABLES["1"])) == Counter(cells("tiny_table1", table=TABLES["1"]))
+    config = read(CONFIGS / "flowers.yaml")
+    for options in (config["options"], config["probe_options"]):
+        assert {"--data.source=folder", "--data.root=flowers", "--data.test_every=5"} <= set(options)
 
 
 def test_every_sweep_is_looked_at_here():
