@@ -168,7 +168,7 @@ def test_tables_name_configurations_that_exist_and_the_papers_methods(name):
         assert find_config(config, CONFIGS).is_relative_to(CONFIGS)
 
 
-@pytest.mark.parametrize(("name", "seconds", "steps"), [("digits", 1.0, 186), ("esc10", 5.0, 180)])
+@pytest.mark.parametrize(("name", "seconds", "steps"), [("digits", 1.0, 186), ("esc10", 5.0, 144)])
 def test_sweeps_of_public_sounds_compare_crops_mixup_and_quantization(
     name, seconds, steps, sounds, tmp_path, monkeypatch, capsys
 ):
