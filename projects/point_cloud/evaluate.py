@@ -51,6 +51,7 @@ def evaluate(
     method: str = "",
     schedule: Schedule = LINEAR_SCHEDULE,
     batch_size: int = 32,
+    views: int = 0,
     device: str = "auto",
 ) -> None:
     """Train a linear layer on frozen features of shapes for every label ratio, and test it.
@@ -67,6 +68,7 @@ def evaluate(
         method: name of the network in the run record; empty for what the checkpoint says.
         schedule: number of steps and learning rate.
         batch_size: shapes per step.
+        views: number of quantized views per shape whose features are averaged; 0 for the features of the shape itself.
         device: cpu, cuda, cuda:1, …; auto uses a GPU if there is one.
 
     Raises:
@@ -99,6 +101,7 @@ def evaluate(
         "network": network.hyper_parameters(),
         "schedule": schedule.plain(),
         "batch_size": batch_size,
+        **({"views": views} if views else {}),
     }
     about = {
         "task": "shape classification",
@@ -112,7 +115,7 @@ def evaluate(
         steps = {"steps": schedule.steps(ratio)}
         subsets.append((labelled, _record(shapes, labelled, test, ratio=ratio, config={**config, **steps}, **about)))
     results = out / "results.json"
-    records = _measure(network, shapes, subsets, test, accuracy, results, partial(tqdm, leave=False))
+    records = _measure(network, shapes, subsets, test, accuracy, results, partial(tqdm, leave=False), views)
     for record in records:
         _log.info("%g %% of the labels: accuracy %.1f %%", 100 * record.ratio, 100 * record.value)
     _log.info("recorded in %s", results)
@@ -127,6 +130,7 @@ def probe(
     results: Path,
     ratios: Sequence[float],
     seeds: int,
+    views: int = 0,
     config: dict[str, Any] | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> list[Record]:
@@ -141,6 +145,7 @@ def probe(
         results: results file to append to.
         ratios: fractions of the labels, in (0, 1]: ⌈ratio·n⌉ random shapes of every category.
         seeds: number of random subsets per ratio.
+        views: number of quantized views per shape whose features are averaged; 0 for the features of the shape itself.
         config: further entries of the run record; a fingerprint of the weights is added.
         progress: wraps the embedding of batches and then the measurements, for example ``tqdm``.
 
@@ -156,7 +161,7 @@ def probe(
     about = {
         "method": method,
         "protocol": "linear, logistic regression",
-        "config": {**(config or {}), "weights": weights_digest(network)},
+        "config": {**(config or {}), "weights": weights_digest(network), **({"views": views} if views else {})},
     }
     subsets = []
     for ratio, seed in product(dict.fromkeys(ratios), range(seeds)):
@@ -166,7 +171,7 @@ def probe(
     def accuracy(record: Record, labelled: LabelledFeatures, held_out: LabelledFeatures) -> float:
         return logistic_probe(labelled, held_out)
 
-    return _measure(network, store, subsets, test, accuracy, results, progress)
+    return _measure(network, store, subsets, test, accuracy, results, progress, views)
 
 
 def _record(store: ShapeStore, labelled: np.ndarray, test: np.ndarray, **about: Any) -> Record:
@@ -191,6 +196,7 @@ def _measure(
     accuracy: Callable[[Record, LabelledFeatures, LabelledFeatures], float],
     results: Path,
     progress: Callable[[Iterable], Iterable],
+    views: int,
 ) -> list[Record]:
     """Measure and record what the results file does not contain yet.
 
@@ -202,6 +208,7 @@ def _measure(
         accuracy: measures one subset.
         results: results file to append to.
         progress: wraps loops.
+        views: number of quantized views per shape; 0 for the shape itself.
 
     Returns:
         The records of all subsets.
@@ -210,7 +217,7 @@ def _measure(
     missing = [(labelled, record) for labelled, record in subsets if record.key not in known]
     if missing:
         train = np.unique(np.concatenate([labelled for labelled, _ in subsets]))
-        features = embed(network, store, np.concatenate([train, test]), progress=progress).numpy()
+        features = embed(network, store, np.concatenate([train, test]), views=views, progress=progress).numpy()
         held_out = LabelledFeatures(features[len(train) :], store.category[test])
         for labelled, record in progress(missing):
             rows = np.searchsorted(train, labelled)
