@@ -42,9 +42,12 @@ class MIDNetConfig:
         nempty: convolve non-empty nodes only (half the cost; right for CPUs).
         shape_channels: dimensions of the shape feature.
         point_channels: dimensions of the point features.
+        bn_momentum: share of a batch in the running statistics of batch normalization, in (0, 1]; TensorFlow's default
+            and so O-CNN's is 0.01, PyTorch's and so ocnn's 0.1.
+        bn_eps: added to the variance in batch normalization, above 0; 1e-3 in O-CNN.
 
     Raises:
-        InputError: the values do not fit together.
+        InputError: a value is out of range, or the values do not fit together.
     """
 
     depth: int = 6
@@ -54,6 +57,8 @@ class MIDNetConfig:
     nempty: bool = False
     shape_channels: int = 128
     point_channels: int = 64
+    bn_momentum: float = 0.1
+    bn_eps: float = 1e-5
 
     def __post_init__(self) -> None:
         if not self.full_depth <= self.depth - STAGES or self.full_depth < 1:
@@ -67,6 +72,11 @@ class MIDNetConfig:
             raise InputError(f"depth {self.depth}: choose 10 or less")
         if self.blocks < 1:
             raise InputError(f"blocks {self.blocks}: choose at least 1")
+        if not (0 < self.bn_momentum <= 1 and self.bn_eps > 0):
+            raise InputError(
+                f"bn_momentum {self.bn_momentum}, bn_eps {self.bn_eps}: must be in (0, 1], and above 0; TensorFlow's "
+                "defaults are 0.01 and 1e-3"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +125,7 @@ class MIDNet(nn.Module):
         self.backbone = HRNet(config.width, IN_CHANNELS, config.blocks, config.nempty)
         self.shape_head = ShapeHead(self.backbone.channels, config.shape_channels, config.nempty)
         self.point_head = PointHead(self.backbone.channels, config.point_channels, config.nempty)
-        use_pair_convolution(self)
+        configure_layers(self, config)
 
     def forward(self, data: PointBatch | BatchOctree) -> MIDFeatures:
         """Return the features of a batch, or of its octree; see :meth:`octree` for what is accepted."""
@@ -212,6 +222,14 @@ class PointHead(nn.Module):
     def _output(self, hidden: torch.Tensor) -> torch.Tensor:
         output: torch.Tensor = self.out(torch.relu(self.norm(hidden)))
         return output
+
+
+def configure_layers(network: nn.Module, config: MIDNetConfig) -> None:
+    """Set up the layers of ocnn in a network: fast convolution, and the batch normalization of the config."""
+    use_pair_convolution(network)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.momentum, module.eps = config.bn_momentum, config.bn_eps
 
 
 def network_octree(network: nn.Module, data: PointBatch | BatchOctree) -> BatchOctree:
