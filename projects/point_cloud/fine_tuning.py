@@ -223,8 +223,8 @@ def load_start(
     Args:
         protocol: "scratch", "ft" or "lin".
         pretrained: checkpoint or exported folder, for "ft" and "lin".
-        network: the architecture; None for that of the pretrained network. Its batch normalization and head sizes may
-            differ from the pretrained network's.
+        network: the architecture; None for that of the pretrained network. Head sizes, batch normalization and the
+            initialization of new layers may differ from the pretrained network's.
         method: name of the pretraining in the run record; "" for what the checkpoint says.
 
     Raises:
@@ -249,7 +249,7 @@ def load_start(
 
 def _backbone(config: MIDNetConfig) -> dict[str, Any]:
     """The options that decide the shapes and the meaning of pretrained weights."""
-    free = ("shape_channels", "point_channels", "bn_momentum", "bn_eps")
+    free = ("shape_channels", "point_channels", "bn_momentum", "bn_eps", "init")
     return {name: value for name, value in asdict(config).items() if name not in free}
 
 

@@ -23,7 +23,7 @@ _RENAMED = {
 }
 """Fields of older versions by their names of today."""
 
-NETWORK = {"bn_momentum": 0.1, "bn_eps": 1e-5}
+NETWORK = {"bn_momentum": 0.1, "bn_eps": 1e-5, "init": "default"}
 """Values of MID-Net before they were options, which older records and checkpoints lack."""
 
 

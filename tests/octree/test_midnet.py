@@ -80,6 +80,28 @@ def test_batch_normalization_follows_the_formulas_of_tensorflow(batch):
         np.testing.assert_allclose(norms[name].running_var.numpy(), variance, rtol=1e-5)
 
 
+def test_xavier_weights_have_the_spread_of_tensorflows_matrices():
+    """TensorFlow's Xavier is uniform with variance 2 / (rows + columns); O-CNN's kernels are C_out x 27 C_in."""
+    torch.manual_seed(0)
+    network = MIDNet(width=64, blocks=1, depth=5, init="xavier")
+    first, last, hidden = network.backbone.front_leaves.conv, network.shape_head.fc2, network.point_head.hidden
+    spread = {first.weights: 2 / (32 + 27 * 4), last.weight: 2 / (512 + 128), hidden.weight: 2 / (7 * 64 + 32 + 128)}
+    for weight, variance in spread.items():
+        assert weight.std().item() == pytest.approx(variance**0.5, rel=0.05)
+        assert weight.abs().max().item() == pytest.approx((3 * variance) ** 0.5, rel=0.01)
+    assert first.weights.std() > 2 * MIDNet(width=64, blocks=1, depth=5).backbone.front_leaves.conv.weights.std()
+    assert last.bias.abs().max() == 0
+    assert network.point_head.out.bias.abs().max().item() == pytest.approx((6 / 65) ** 0.5, rel=0.1)
+
+
+def test_new_layers_of_downstream_networks_have_the_initialization_of_their_config():
+    config = MIDNetConfig(**SMALL, init="xavier")
+    classifier, segmenter = ShapeClassifier(config, 3), PartSegmenter(config, 3)
+    assert classifier.head.fc2.bias.abs().max() == 0 and segmenter.head.out.bias.abs().max() > 0
+    with pytest.raises(InputError, match="init 'kaiming': choose default or xavier"):
+        MIDNetConfig(init="kaiming")
+
+
 def test_downstream_networks_have_the_batch_normalization_of_their_config():
     config = MIDNetConfig(**SMALL, bn_momentum=0.02, bn_eps=1e-2)
     for network in (MIDNet(config), ShapeClassifier(config, 3), PartSegmenter(config, 3)):

@@ -107,7 +107,8 @@ def test_a_checkpoint_of_an_earlier_version_is_resumed(parts_path, tmp_path):
     checkpoint = torch.load(path, weights_only=True)
     augmentation = checkpoint["fine_tuning"].pop("augmentation")
     checkpoint["fine_tuning"]["view"] = {name: augmentation[name] for name in ("angle", "shift", "scale")}
-    del checkpoint["fine_tuning"]["network"]["bn_momentum"], checkpoint["fine_tuning"]["network"]["bn_eps"]
+    for name in ("bn_momentum", "bn_eps", "init"):
+        del checkpoint["fine_tuning"]["network"][name]
     torch.save(checkpoint, path)
     assert scratch(parts_path, tmp_path, "--trainer.max_steps=4", "--resume=last") == 0
     assert len(read_records(tmp_path / "results.json")) == 1
@@ -245,7 +246,7 @@ def test_the_configuration_of_the_paper_holds_its_values_and_runs(parts_path, tm
     assert main([*command, *options, "--trainer.enable_progress_bar=false"]) == 0
     config = read_records(tmp_path / "results.json")[0].config
     sizes = {"depth": 6, "full_depth": 2, "width": 128, "blocks": 3, "nempty": False}
-    tensorflow = {"bn_momentum": 0.01, "bn_eps": 1e-3}
+    tensorflow = {"bn_momentum": 0.01, "bn_eps": 1e-3, "init": "xavier"}
     assert config["network"] == {**sizes, "shape_channels": 128, "point_channels": 64, **tensorflow}
     assert config["augmentation"] == {"angle": 5, "shift": 0.125, "scale": 0.25, "uniform_scale": True}
     optimizer = saved(tmp_path)["optimizer_states"][0]["param_groups"][0]

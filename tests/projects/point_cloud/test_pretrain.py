@@ -235,10 +235,11 @@ def test_resuming_with_other_options_is_refused(store_path, tmp_path, capsys, op
     assert words in capsys.readouterr().err
 
 
-def test_a_run_from_before_batch_normalization_was_an_option_resumes(store_path, tmp_path):
+def test_a_run_of_an_earlier_version_resumes(store_path, tmp_path):
     fit(store_path, tmp_path, "--trainer.max_epochs=1")
     checkpoint = saved(tmp_path)
-    del checkpoint["resume"]["network"]["bn_momentum"], checkpoint["resume"]["network"]["bn_eps"]
+    for name in ("bn_momentum", "bn_eps", "init"):
+        del checkpoint["resume"]["network"][name]
     torch.save(checkpoint, tmp_path / "checkpoints/last.ckpt")
     assert fit(store_path, tmp_path, "--trainer.max_epochs=2", "--resume=last") == 0
 
@@ -295,7 +296,8 @@ def test_the_configurations_of_the_paper_hold_its_values_and_run(store_path, tmp
     assert main([*command, *small, "--trainer.enable_progress_bar=false", "--knn.every_n_epochs=0"]) == 0
     checkpoint = saved(tmp_path)
     sizes = {"depth": 6, "full_depth": 2, "width": 128, "blocks": 3, "shape_channels": 128, "point_channels": 64}
-    assert checkpoint["midnet"]["config"] == {**sizes, "nempty": False, "bn_momentum": 0.01, "bn_eps": 1e-3}
+    tensorflow = {"bn_momentum": 0.01, "bn_eps": 1e-3, "init": "xavier"}
+    assert checkpoint["midnet"]["config"] == {**sizes, "nempty": False, **tensorflow}
     optimizer = checkpoint["optimizer_states"][0]["param_groups"][0]
     assert (optimizer["lr"], optimizer["momentum"], optimizer["weight_decay"]) == (0.03, 0.9, 5e-4)
 

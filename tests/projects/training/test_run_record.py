@@ -100,12 +100,12 @@ def test_the_augmentation_of_a_file_of_version_2_has_its_current_name(tmp_path):
 
 def test_options_that_a_file_lacks_have_the_values_they_had_before(tmp_path):
     """So that a run that goes on, or the same run of today, has the same key."""
-    norm, path = {"bn_momentum": 0.1, "bn_eps": 1e-5}, tmp_path / "results.json"
+    added, path = {"bn_momentum": 0.1, "bn_eps": 1e-5, "init": "default"}, tmp_path / "results.json"
     old = [{"network": {"full_depth": 2}}, {"full_depth": 2}, {"pretraining": {"optimization": {"momentum": 0.9}}}]
     append_records(path, [record(config=config) for config in old])
     assert [r.config for r in read_records(path)] == [
-        {"network": {"full_depth": 2, **norm}},
-        {"full_depth": 2, **norm},
+        {"network": {"full_depth": 2, **added}},
+        {"full_depth": 2, **added},
         {"pretraining": {"optimization": {"momentum": 0.9, "optimizer": "lars", "final_momentum": 1.0}}},
     ]
 
