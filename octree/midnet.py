@@ -46,7 +46,7 @@ class MIDNetConfig:
         bn_momentum: share of a batch in the running statistics of batch normalization, in (0, 1]; TensorFlow's default
             and so O-CNN's is 0.01, PyTorch's and so ocnn's 0.1.
         bn_eps: added to the variance in batch normalization, above 0; 1e-3 in O-CNN.
-        init: initial weights: "default" are those of ocnn and PyTorch, "xavier" those of O-CNN (:func:`xavier_init`).
+        init: initial weights: "default" are those of ocnn and PyTorch, "xavier" those of O-CNN with TensorFlow.
 
     Raises:
         InputError: a value is out of range, or the values do not fit together.

@@ -40,7 +40,8 @@ def round_weight(weight: torch.Tensor, bits: int) -> torch.Tensor:
     level = rounded.clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     # not by the gradient of clamp, which is 0 at the bounds since PyTorch 2.14, but was 1 in SSQL's version
     passed = torch.where(level == rounded, exact, exact.detach())
-    return (passed + (level - exact).detach()) * step
+    result: torch.Tensor = (passed + (level - exact).detach()) * step
+    return result
 
 
 def round_activation(activation: torch.Tensor, low: torch.Tensor, high: torch.Tensor, bits: int) -> torch.Tensor:

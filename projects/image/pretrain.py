@@ -83,8 +83,7 @@ class Optimization:
         weight_decay: weight decay.
         warmup_epochs: epochs of warm-up.
         momentum: momentum of the target network at the start.
-        final_momentum: momentum of the target network at the end, to which a cosine leads; equal to ``momentum`` for a
-            constant one.
+        final_momentum: momentum of the target network at the end; a cosine leads to it from the start.
 
     Raises:
         InputError: a value is out of range.
