@@ -173,7 +173,8 @@ def _embed_shapes(args: argparse.Namespace) -> None:
     started = time.perf_counter()
     network = load_pretrained(args.checkpoint).to(choose_device(args.device))
     views = args.views or 0
-    embed(network, [], views=views)  # checks the views before files are prepared
+    if views:
+        embed(network, [], views=views)  # fails now rather than after the preparation if the network does not allow it
     with _open_source(args, "shapes") as source:
         print_refused(source.refused, source.refused_list)
         store = source.store

@@ -150,7 +150,7 @@ def test_a_checkpoint_gives_back_its_network(store_path, tmp_path):
     network = load_pretrained(path)
     saved = torch.load(path, weights_only=True)["state_dict"]
     assert network.config.depth == 4
-    quantization = {"bins": 30, "random_edges": True, "random_values": True}
+    quantization = {"bins": 30, "p": 1.0, "random_edges": True, "random_values": True}
     assert network.pretraining == {**quantization, "epochs": 1, "store": "toy.h5", "shapes": 8, "seed": 0}
     assert all(torch.equal(value, saved[f"network.{name}"]) for name, value in network.state_dict().items())
 
