@@ -123,8 +123,9 @@ def _write_layout(args: argparse.Namespace) -> None:
     from data_prep import layouts
     from data_prep.builtin_shapes import builtin_items, part_names
 
-    if args.method != "scan" or any(option is not None for option in (args.resolution, args.points, args.jobs)):
-        raise InputError("--layout: no store is prepared; leave --method, --resolution, --points and --jobs out")
+    options = (args.resolution, args.points, args.offset, args.jobs)
+    if args.method != "scan" or any(option is not None for option in options):
+        raise InputError("--layout: no store is prepared; leave --method, --resolution, --points, --offset, --jobs out")
     if args.scheduler is not None:
         raise InputError("--layout: no store is prepared; leave --scheduler out")
     if args.out.suffix.lower() == ".h5":
@@ -175,7 +176,7 @@ def _shapenet_part(args: argparse.Namespace) -> None:
     from data_prep.public_datasets.shapenet_part import ARCHIVE, collect_shapenet_part
 
     _obtain(args, ARCHIVE)
-    pipeline = Pipeline(seed=args.seed, grid=None)  # the evaluation counts every labeled point
+    pipeline = Pipeline(seed=args.seed, grid=None, offset=0)  # the evaluation counts every labeled point
     _run_dataset(args, collect_shapenet_part(args.source), pipeline)
 
 
