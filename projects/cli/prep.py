@@ -165,10 +165,17 @@ def _shapenet(args: argparse.Namespace) -> None:
 
 
 def _modelnet40(args: argparse.Namespace) -> None:
-    from data_prep.public_datasets.modelnet40 import ARCHIVE, collect_modelnet40
+    from data_prep.public_datasets.modelnet import ARCHIVE40, collect_modelnet40
 
-    _obtain(args, ARCHIVE)
+    _obtain(args, ARCHIVE40)
     _run_dataset(args, collect_modelnet40(args.source), shape_pipeline(args))
+
+
+def _modelnet10(args: argparse.Namespace) -> None:
+    from data_prep.public_datasets.modelnet import ARCHIVE10, collect_modelnet10
+
+    _obtain(args, ARCHIVE10)
+    _run_dataset(args, collect_modelnet10(args.source), shape_pipeline(args))
 
 
 def _shapenet_part(args: argparse.Namespace) -> None:
@@ -274,7 +281,7 @@ Categories are read from labels.csv (columns file,label) at the top of SRC or fr
 the names of the top folders. The optional column split (train, val or test) is used by evaluations. Meshes that cannot
 be used are listed with the reason in STORE.h5.refused.csv. Run the same command again to resume an interrupted run.
 """,
-        ("furniture.zip --out furniture.h5", "ModelNet10 --up z --out modelnet10.h5"),
+        ("furniture.zip --out furniture.h5", "scans --up z --out scans.h5"),
         _meshes,
         "folder or zip archive of meshes",
         (LABELS, ("--up", {"choices": ("x", "y", "z"), "default": "y", "help": "upward axis of SRC (default: y)"})),
@@ -333,9 +340,9 @@ https://huggingface.co/datasets/ShapeNet/ShapeNetCore-archive
     ),
     Source(
         "modelnet40",
-        "ModelNet40 or ModelNet10: meshes with classes, for classification",
+        "ModelNet40: meshes of 40 classes, for classification",
         """\
-Prepare ModelNet40, or ModelNet10 with the same layout: <class>/train|test/<class>_0001.off with z upward.
+Prepare ModelNet40: 12,311 meshes <class>/train|test/<class>_0001.off with z upward.
 
 Shapes are rotated so that y is upward; classes and splits are those of the folders. The shapes of each class and split
 are sorted by name, so that the first few percent are the subsets of the published few-label results.
@@ -345,6 +352,24 @@ belongs to their authors.
 """,
         ("ModelNet40.zip --download --out modelnet40.h5",),
         _modelnet40,
+        "zip archive or unpacked folder",
+        (DOWNLOAD,),
+        shapes=True,
+    ),
+    Source(
+        "modelnet10",
+        "ModelNet10: meshes of ten classes, for classification",
+        """\
+Prepare ModelNet10: 4,899 meshes <class>/train|test/<class>_0001.off with z upward.
+
+Shapes are rotated so that y is upward; classes and splits are those of the folders. The shapes of each class and split
+are sorted by name.
+
+The archive ModelNet10.zip (0.5 GB) is at https://modelnet.cs.princeton.edu for academic use; the copyright of the
+models belongs to their authors.
+""",
+        ("ModelNet10.zip --download --out modelnet10.h5",),
+        _modelnet10,
         "zip archive or unpacked folder",
         (DOWNLOAD,),
         shapes=True,
