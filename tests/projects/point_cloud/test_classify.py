@@ -164,7 +164,9 @@ def test_a_linear_layer_on_features_equals_the_probe(parts_path, pretrained_path
     options = ["--schedule.iterations=200", "--ratios=[0.1,1.0]", "--seed=3", "--device=cpu"]
     command = [f"--store={parts_path}", f"--checkpoint={pretrained_path}", f"--out={tmp_path}", *options]
     assert evaluate.main(command) == 0
-    few, all_labels = read_records(tmp_path / "results.json")
+    records = read_records(tmp_path / "results.json")
+    assert [(r.ratio, r.protocol) for r in records] == [(0.1, "kNN"), (0.1, "lin"), (1.0, "kNN"), (1.0, "lin")]
+    _, few, neighbors, all_labels = records
     assert (few.train_samples, all_labels.train_samples) == (2, 12)
     assert (few.config["steps"], all_labels.config["steps"]) == (40, 200)
     assert (few.method, few.protocol, few.seed) == ("MID + quantization", "lin", 3)
@@ -180,6 +182,13 @@ def test_a_linear_layer_on_features_equals_the_probe(parts_path, pretrained_path
         train, test, classes=2, steps=200, milestones=(2 / 3,), learning_rate=1.0, weight_decay=5e-7, seed=3
     )
     assert all_labels.value == expected
+    cosine = train.features @ test.features.T / np.linalg.norm(train.features, axis=1)[:, None]
+    cosine /= np.linalg.norm(test.features, axis=1)
+    votes = np.zeros((2, len(test.features)))
+    for query, nearest in enumerate(np.argsort(-cosine, axis=0)[:5].T):
+        np.add.at(votes[:, query], train.category[nearest], np.exp(cosine[nearest, query] / 0.1))
+    assert neighbors.value == np.mean(votes.argmax(axis=0) == test.category)
+    assert (neighbors.metric, neighbors.train_samples) == ("kNN accuracy", 12)
     before = (tmp_path / "results.json").read_bytes()
     assert evaluate.main(command) == 0
     assert (tmp_path / "results.json").read_bytes() == before
