@@ -373,7 +373,9 @@ def _means(values: np.ndarray, which: np.ndarray) -> np.ndarray:
 
 def _majorities(labels: np.ndarray, which: np.ndarray) -> np.ndarray:
     """The most frequent label of every group."""
-    pairs, votes = np.unique(np.stack([which, labels], axis=1), axis=0, return_counts=True)
-    order = np.lexsort((pairs[:, 1], -votes, pairs[:, 0]))
-    _, winner = np.unique(pairs[order, 0], return_index=True)
-    return pairs[order[winner], 1]
+    kinds = np.unique(labels)
+    pairs, votes = np.unique(which * len(kinds) + np.searchsorted(kinds, labels), return_counts=True)
+    group, kind = divmod(pairs, len(kinds))
+    order = np.lexsort((kind, -votes, group))
+    _, winner = np.unique(group[order], return_index=True)
+    return kinds[kind[order[winner]]]

@@ -48,7 +48,7 @@ def add_shape_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="X",
         help="move points by X cells along their normals before they are averaged on the 64³ grid, which keeps the "
-        "sides of thin sheets apart (default: 0.55, as in the paper)",
+        "sides of thin sheets apart (default: 0.55, as in O-CNN)",
     )
     points.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
 
