@@ -37,7 +37,7 @@ from octree.pretrained import KEY, describe
 from pcrq import InputError
 from pcrq.evaluation import knn_accuracy, subset
 from projects.training.callbacks import KNNAccuracy, Throughput
-from projects.training.records import check_resume_config
+from projects.training.records import NETWORK, check_resume_config
 from projects.training.run import Program, Run, make_run_folder
 from projects.training.sampling import step_generator, training_loader
 
@@ -260,7 +260,9 @@ class MIDPretraining(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Refuse to continue with another network, other shapes (rows of the banks) or another order of them."""
-        check_resume_config(self.trainer.ckpt_path, checkpoint.get("resume", {}), self._resume_config())
+        before = dict(checkpoint.get("resume", {}))
+        before["network"] = {**NETWORK, **before.get("network", {})}
+        check_resume_config(self.trainer.ckpt_path, before, self._resume_config())
 
     def _resume_config(self) -> dict[str, Any]:
         return {

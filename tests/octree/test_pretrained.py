@@ -79,6 +79,22 @@ def test_what_is_not_known_about_the_pretraining_is_empty(network, tmp_path):
     assert load_pretrained(save_checkpoint(tmp_path / "old.ckpt", network, midnet=about)).pretraining == {}
 
 
+def test_batch_normalization_is_recorded_and_was_pytorchs_before_it_was_an_option(network, tmp_path):
+    new = MIDNet(CONFIG, bn_momentum=0.01, bn_eps=1e-3)
+    loaded = [
+        load_pretrained(save_pretrained(new, tmp_path / "new")),
+        load_pretrained(save_checkpoint(tmp_path / "new.ckpt", new)),
+    ]
+    about = describe(network, PRETRAINING)
+    for name in ("bn_momentum", "bn_eps", "init"):
+        del about["config"][name]
+    loaded.append(load_pretrained(save_checkpoint(tmp_path / "old.ckpt", network, midnet=about)))
+    norms = [[module for module in net.modules() if isinstance(module, torch.nn.BatchNorm1d)] for net in loaded]
+    found = [{(norm.momentum, norm.eps) for norm in of_one} for of_one in norms]
+    assert found == [{(0.01, 1e-3)}, {(0.01, 1e-3)}, {(0.1, 1e-5)}]
+    assert same_weights(loaded[2], network) and loaded[2].config == CONFIG
+
+
 def test_an_export_tells_other_programs_what_it_is(network, exported):
     about = json.loads((exported / "config.json").read_text())
     assert sorted(entry.name for entry in exported.iterdir()) == ["config.json", "model.safetensors"]

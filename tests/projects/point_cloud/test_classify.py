@@ -61,6 +61,20 @@ def test_fine_tuning_starts_from_the_pretrained_network_and_names_it(parts_path,
             torch.testing.assert_close(trained[f"network.backbone.{name}"], tensor)
 
 
+def test_batch_normalization_is_that_of_the_pretrained_network_or_of_the_options(parts_path, pretrained_path, tmp_path):
+    given = f"--model.network={{{NETWORK.split('{')[1][:-1]}, bn_momentum: 0.01, bn_eps: 1.0e-3}}"
+    for run, options in {"its": [], "given": [given]}.items():
+        fit(parts_path, tmp_path / run, f"--model.pretrained={pretrained_path}", "--trainer.max_steps=3", *options)
+    networks = [read_records(tmp_path / run / "results.json")[0].config["network"] for run in ("its", "given")]
+    assert [(found["bn_momentum"], found["bn_eps"]) for found in networks] == [(0.1, 1e-5), (0.01, 1e-3)]
+    start = load_pretrained(pretrained_path).backbone.front_leaves.bn.running_mean
+    moved = [
+        (saved(tmp_path / run)["state_dict"]["network.backbone.front_leaves.bn.running_mean"] - start).norm()
+        for run in ("its", "given")
+    ]
+    assert moved[1] < 0.15 * moved[0]  # three steps: 1 - 0.99³ = 0.03 of the way, against 1 - 0.9³ = 0.27
+
+
 def test_what_is_pretrained_learns_with_a_tenth_of_the_rate(parts_path, pretrained_path, tmp_path):
     rates = {}
     for name, options in {
@@ -93,6 +107,8 @@ def test_a_checkpoint_of_an_earlier_version_is_resumed(parts_path, tmp_path):
     checkpoint = torch.load(path, weights_only=True)
     augmentation = checkpoint["fine_tuning"].pop("augmentation")
     checkpoint["fine_tuning"]["view"] = {name: augmentation[name] for name in ("angle", "shift", "scale")}
+    for name in ("bn_momentum", "bn_eps", "init"):
+        del checkpoint["fine_tuning"]["network"][name]
     torch.save(checkpoint, path)
     assert scratch(parts_path, tmp_path, "--trainer.max_steps=4", "--resume=last") == 0
     assert len(read_records(tmp_path / "results.json")) == 1
@@ -239,7 +255,8 @@ def test_the_configuration_of_the_paper_holds_its_values_and_runs(parts_path, tm
     assert main([*command, *options, "--trainer.enable_progress_bar=false"]) == 0
     config = read_records(tmp_path / "results.json")[0].config
     sizes = {"depth": 6, "full_depth": 2, "width": 128, "blocks": 3, "nempty": False}
-    assert config["network"] == {**sizes, "shape_channels": 128, "point_channels": 64}
+    tensorflow = {"bn_momentum": 0.01, "bn_eps": 1e-3, "init": "xavier"}
+    assert config["network"] == {**sizes, "shape_channels": 128, "point_channels": 64, **tensorflow}
     assert config["augmentation"] == {"angle": 5, "shift": 0.125, "scale": 0.25, "uniform_scale": True}
     optimizer = saved(tmp_path)["optimizer_states"][0]["param_groups"][0]
     assert (optimizer["momentum"], optimizer["weight_decay"]) == (0.9, 5e-4)
