@@ -59,8 +59,8 @@ def _time_stages(items: list[Item]) -> tuple[dict[str, float], float, float]:
     points, faces = [], []
     for item in items:
         mesh = timed("load and clean", item.load)
-        hits = timed("scan, 14 views of 128×128 rays", lambda mesh=mesh: scan(mesh))
-        timed("scan, 14 views of 255×255 rays", lambda mesh=mesh: scan(mesh, 255))
+        hits = timed("scan, 14 views of 255×255 rays", lambda mesh=mesh: scan(mesh))
+        timed("scan, 14 views of 128×128 rays", lambda mesh=mesh: scan(mesh, 128))
         timed("sample, 50,000 points", lambda mesh=mesh: sample(mesh, 50_000, seed=0))
         center, radius = timed("bounding sphere", lambda hits=hits: bounding_sphere(hits.points))
         cloud = PointCloud((hits.points - center) / radius, hits.normals)

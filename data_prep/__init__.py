@@ -16,6 +16,7 @@ _MODULES = {
     "labelled_folder": ("Collection", "collect_meshes", "collect_sounds"),
     "public_datasets": (
         "PublicDataset",
+        "collect_modelnet10",
         "collect_modelnet40",
         "collect_nsynth",
         "collect_shapenet_part",

@@ -28,7 +28,7 @@ MODELNET40_CLASSES = (
 """The classes of ModelNet40 that are among the built-in categories."""
 _NOTE = "README.txt"
 _OURS = "Built-in shapes of pcrq"
-_RESOLUTION = 96  # rays along each side of a scanner view: about 20,000 hits, of which some are sampled
+_RESOLUTION = 96  # rays along each side of a scanner view: about 30,000 hits, of which some are sampled
 _MODEL = {1: "model.obj", 2: "models/model_normalized.obj"}
 
 

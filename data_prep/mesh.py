@@ -28,7 +28,7 @@ MESH_FORMATS = (".obj", ".off", ".ply", ".stl", ".glb", ".gltf")
 """File suffixes that :func:`load_mesh` reads."""
 
 Axis = Literal["x", "y", "z"]
-_TO_Y_UP = {"x": (2, 0, 1), "y": (0, 1, 2), "z": (1, 2, 0)}  # cyclic, so rotations and no mirror images
+TO_Y_UP = {"x": (2, 0, 1), "y": (0, 1, 2), "z": (1, 2, 0)}  # cyclic, so rotations and no mirror images
 _NO_AREA = 1e-14  # relative to the squared extent: smaller faces are needles or points within rounding
 _DIGITS = 10  # of a vertex index, and one more
 _RELATIVE_INDEX = re.compile(rb"^\s*f\s.*?(?<![\w/.])-\d", re.MULTILINE)
@@ -42,11 +42,13 @@ class Mesh:
         vertices: (V, 3) float64 coordinates.
         faces: (F, 3) int64 indices into ``vertices``.
         face_labels: (F,) int64 part of every face, or None if parts are unknown.
+        up: axis of the source that became y. The rays of :func:`~data_prep.sampling.scan` depend on the source's axes.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
     face_labels: np.ndarray | None = None
+    up: Axis = "y"
 
 
 def load_mesh(path: str | Path, *, up: Axis = "y") -> Mesh:
@@ -175,10 +177,10 @@ def face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _clean_upright(mesh: Mesh, name: str, up: Axis) -> Mesh:
-    if up not in _TO_Y_UP:
+    if up not in TO_Y_UP:
         raise InputError(f"up={up!r} is not one of 'x', 'y' and 'z'")
     mesh = clean(mesh, name)
-    return Mesh(mesh.vertices[:, _TO_Y_UP[up]], mesh.faces, mesh.face_labels)
+    return Mesh(mesh.vertices[:, TO_Y_UP[up]], mesh.faces, mesh.face_labels, up)
 
 
 def _renumbered(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""From one mesh or point cloud to one shape of a store, as MID-Net does: scan, normalize, simplify, cluster."""
+"""From a mesh or point cloud to a shape of a store, as MID-Net does: scan, normalize, simplify, normalize, cluster."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from pcrq.stores.shape_store import Shape
 if TYPE_CHECKING:
     import trimesh
 
-SHAPE_VERSION = 2
+SHAPE_VERSION = 3
 """Increases when the same input gives another shape, so that shapes prepared before are prepared again."""
 _MARGIN = 1 + 1e-6  # points rounded to float32 stay inside the unit ball
+_SLACK = 1.001  # radius of the grid of O-CNN's simplify_points relative to the points inside
 # A mean of unit normals shorter than this is the rest of opposite normals, and has no meaningful direction.
 _CANCELLED = 1e-4
 _SAMPLE, _SAMPLE_STEPS, _STEPS = 20, 15, 10  # of the clustering: points per cluster, and iterations on them and on all
@@ -35,9 +36,10 @@ class Pipeline:
 
     Args:
         method: "scan" casts rays from 14 directions, "sample" distributes points evenly over the surface.
-        resolution: rays along each side of a view of the scanner; 128 means 128×128 rays per view.
+        resolution: rays along each side of a view of the scanner; 255 means 255×255 rays per view.
         points: number of points for "sample".
-        grid: cells along each axis of [-1, 1]³ in which points are averaged; None keeps every point.
+        grid: cells along each axis in which points are averaged, see :func:`simplify`; None keeps every point.
+        offset: how far points move along their normals before they are averaged, in cells; without a grid, unused.
         patches: number of clusters of a shape, at most 256; 0 omits them.
         seed: random seed of "sample" and of the clustering; every shape gets its own seeds from it and its id.
 
@@ -46,9 +48,10 @@ class Pipeline:
     """
 
     method: Literal["scan", "sample"] = "scan"
-    resolution: int = 128
+    resolution: int = 255
     points: int = 50_000
     grid: int | None = 64
+    offset: float = 0.55
     patches: int = 100
     seed: int = 0
 
@@ -60,6 +63,8 @@ class Pipeline:
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise InputError(f"{name} {value} is not in [{least}, {most}]")
+        if not 0 <= self.offset <= 1:
+            raise InputError(f"offset {self.offset} is not in [0, 1]")
 
 
 def prepare_shape(
@@ -68,8 +73,9 @@ def prepare_shape(
     id: str | None = None,
     up: Axis = "y",
     method: Literal["scan", "sample"] = "scan",
-    resolution: int = 128,
+    resolution: int = 255,
     points: int = 50_000,
+    offset: float = 0.55,
     patches: int = 100,
     seed: int = 0,
 ) -> Shape:
@@ -83,8 +89,10 @@ def prepare_shape(
             (the path below the prepared folder). Default: the file name of a path, otherwise "shape".
         up: axis of ``source`` that points upward; y in the result. Point clouds, and a :class:`Mesh`, are not rotated.
         method: "scan" (rays from 14 directions, as in the paper) or "sample" (points distributed evenly by area).
-        resolution: rays along each side of a view for ``method="scan"``; the virtual scanner of O-CNN has 255.
+        resolution: rays along each side of a view for ``method="scan"``.
         points: number of points for ``method="sample"``, before they are averaged on the 64³ grid.
+        offset: how far points move along their normals before they are averaged, in cells of that grid, in [0, 1]; it
+            keeps the sides of thin sheets apart.
         patches: number of clusters in [0, 256]; 0 omits patches.
         seed: random seed of the sampling and the clustering.
 
@@ -100,7 +108,7 @@ def prepare_shape(
         >>> shape.points.shape, shape.patches.shape  # doctest: +SKIP
         ((3120, 3), (3120,))
     """
-    pipeline = Pipeline(method=method, resolution=resolution, points=points, patches=patches, seed=seed)
+    pipeline = Pipeline(method, resolution, points, offset=offset, patches=patches, seed=seed)
     if isinstance(source, (str, Path)):
         name = Path(source).name if id is None else id
         source = load_shape_file(source, up=up)
@@ -143,14 +151,11 @@ def make_shape(
             raise InputError(f"{shape_id}: no ray of the scanner hits it; it is thinner than the distance between rays")
     else:
         cloud = sample(source, pipeline.points, seeds[0]).as_cloud(source)
-    center, radius = bounding_sphere(cloud.points)
-    if not radius > 0:
-        raise InputError(f"{shape_id}: all points are the same; a shape needs an extent")
-    radius *= _MARGIN
-    cloud.points[:] -= center  # in place, because a scan is as large as the caches: the arrays are our own
-    cloud.points[:] /= radius
+    center, radius = _normalize(cloud, shape_id)
     if pipeline.grid is not None:
-        cloud = simplify(cloud, pipeline.grid)
+        cloud = simplify(cloud, pipeline.grid, pipeline.offset)
+        moved, scale = _normalize(cloud, shape_id)
+        center, radius = center + radius * moved, radius * scale
     points = np.ascontiguousarray(cloud.points, np.float32)
     return Shape(
         points=points,
@@ -185,36 +190,47 @@ def load_shape_file(path: str | Path, *, up: Axis = "y") -> Mesh | PointCloud:
     return load_mesh(path, up=up)
 
 
-def simplify(cloud: PointCloud, grid: int = 64) -> PointCloud:
-    """Average points and normals per cell of a grid over [-1, 1]³.
+def simplify(cloud: PointCloud, grid: int = 64, offset: float = 0.55) -> PointCloud:
+    """Average points and normals per cell of a grid, with the points moved along their normals meanwhile.
+
+    The offset keeps the two sides of a thin sheet in different cells, where opposite normals would cancel out.
 
     Args:
-        cloud: N points in [-1, 1]³ with unit normals.
+        cloud: N points in the unit ball, with unit normals if ``offset`` is not 0.
         grid: cells along each axis.
+        offset: how far the points are moved, in cells of [-1, 1]³ (as wide as 2 / ``grid``). With 0 the grid covers
+            [-1, 1]³, otherwise a cube that contains the ball of the moved points.
 
     Returns:
         One point per occupied cell, in the order of the cells (x slowest): mean of the points; mean of the normals
-        at unit length, or, if they cancel out (the two sides of a sheet), the normal of the cell's first point; the
-        label that most points have, the smallest of equally frequent ones.
+        at unit length, or, if they cancel out, the normal of the cell's first point; the label that most points have,
+        the smallest of equally frequent ones.
+
+    Source: ``simplify_points`` of O-CNN, whose default is 0.55.
     """
-    keys = np.zeros(len(cloud.points), np.int64)
-    for column in cloud.points.T:
-        cell = column + 1
-        cell *= grid / 2
+    shift, half = 2 * offset * _SLACK / grid, 1.0
+    points = cloud.points
+    if offset:
+        points, half = points + shift * cloud.normals, _SLACK * (1 + shift)
+    keys = np.zeros(len(points), np.int64)
+    for column in points.T:
+        cell = column + half
+        cell *= grid / (2 * half)
         keys *= grid
         keys += np.clip(cell, 0, grid - 1, out=cell).astype(np.int64)
     which = _numbered(keys, grid**3)
-    points = _means(cloud.points, which)
+    points = _means(points, which)
     normals = None
     if cloud.normals is not None:
         normals = _means(cloud.normals, which)
         length = np.linalg.norm(normals, axis=1)
         cancelled = length < _CANCELLED
+        normals /= np.where(cancelled, np.inf, length)[:, None]
+        points -= shift * normals  # points whose normals cancel out were moved both ways
         if cancelled.any():
             first = np.empty(len(normals), np.int64)
             first[which[::-1]] = np.arange(len(which))[::-1]  # of several values for one cell, the last is kept
-            normals[cancelled], length[cancelled] = cloud.normals[first[cancelled]], 1
-        normals /= length[:, None]
+            normals[cancelled] = cloud.normals[first[cancelled]]
     labels = None if cloud.labels is None else _majorities(np.asarray(cloud.labels), which)
     return PointCloud(points, normals, labels)
 
@@ -323,6 +339,17 @@ def _checked(cloud: PointCloud, name: str) -> PointCloud:
     return PointCloud(points[kept], normals[kept] / length[kept, None], labels)
 
 
+def _normalize(cloud: PointCloud, name: str) -> tuple[np.ndarray, float]:
+    """Move the points into the unit ball, in place, by their bounding sphere; its center and radius."""
+    center, radius = bounding_sphere(cloud.points)
+    if not radius > 0:
+        raise InputError(f"{name}: all points are the same; a shape needs an extent")
+    radius *= _MARGIN
+    cloud.points[:] -= center  # in place, because a scan is as large as the caches
+    cloud.points[:] /= radius
+    return center, radius
+
+
 def _seeds(seed: int, shape_id: str) -> tuple[int, int]:
     """Two numbers in [0, 2³²) that depend only on the seed and the id."""
     digest = hashlib.sha256(f"{seed}:{shape_id}".encode()).digest()
@@ -346,7 +373,9 @@ def _means(values: np.ndarray, which: np.ndarray) -> np.ndarray:
 
 def _majorities(labels: np.ndarray, which: np.ndarray) -> np.ndarray:
     """The most frequent label of every group."""
-    pairs, votes = np.unique(np.stack([which, labels], axis=1), axis=0, return_counts=True)
-    order = np.lexsort((pairs[:, 1], -votes, pairs[:, 0]))
-    _, winner = np.unique(pairs[order, 0], return_index=True)
-    return pairs[order[winner], 1]
+    kinds = np.unique(labels)
+    pairs, votes = np.unique(which * len(kinds) + np.searchsorted(kinds, labels), return_counts=True)
+    group, kind = divmod(pairs, len(kinds))
+    order = np.lexsort((kind, -votes, group))
+    _, winner = np.unique(group[order], return_index=True)
+    return kinds[kind[order[winner]]]

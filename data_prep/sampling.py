@@ -1,10 +1,10 @@
 """Sampling the surface of a mesh: the virtual scanner of O-CNN and MID-Net, or points distributed evenly by area.
 
-The scanner casts parallel rays from the six faces and eight corners of a cube and keeps the first hits. It sees only
-the outside of a shape, with normals towards the viewer, so triangles may be wound either way and hidden interiors are
-excluded. A compiled rasterizer finds the hits of two opposite views at once (``rasterizer.cpp``); where it was not
-compiled, Open3D casts the rays, with equal hits and points within float32 rounding, in several times the time. Even
-sampling includes interiors, and its normals depend on the winding of the faces.
+The scanner casts parallel rays from the six faces and eight corners of the bounding box and keeps the first hits. It
+sees only the outside of a shape, with normals towards the viewer, so triangles may be wound either way and hidden
+interiors are excluded. A compiled rasterizer finds the hits, of two opposite faces at once (``rasterizer.cpp``); where
+it was not compiled, Open3D casts the rays, with equal hits and points within float32 rounding, in several times the
+time. Even sampling includes interiors, and its normals depend on the winding of the faces.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import importlib.machinery
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -20,14 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.bounding_sphere import bounding_sphere
-from data_prep.mesh import Mesh, face_normals
+from data_prep.mesh import TO_Y_UP, Mesh, face_normals
 from data_prep.point_cloud import PointCloud
 
-_FACES = [direction for direction in product((-1, 0, 1), repeat=3) if np.abs(direction).sum() == 1]
-_CORNERS = list(product((-1, 1), repeat=3))
-DIRECTIONS = np.stack([direction / np.linalg.norm(direction) for direction in _FACES + _CORNERS])
-"""(14, 3) unit vectors from the shape to the viewer."""
 _ROUNDING = 1e-3  # of the distance between two rays
 
 
@@ -51,11 +46,13 @@ class SurfacePoints:
         return PointCloud(self.points, self.normals, labels)
 
 
-def scan(mesh: Mesh, resolution: int = 128) -> SurfacePoints:
+def scan(mesh: Mesh, resolution: int = 255) -> SurfacePoints:
     """Scan the visible surface of a mesh.
 
-    Every view is a square around the bounding sphere of the mesh, with a ray through the center of each of its
-    resolution × resolution cells. Uses one thread and is deterministic.
+    Every view is a square around the center of the bounding box, as wide as its longest side, with a ray through the
+    center of each of its resolution × resolution cells. The box is seen along its axes and along its own diagonals;
+    where it extends beyond the square of a diagonal view, it is not seen from there. Uses one thread and is
+    deterministic.
 
     Args:
         mesh: a cleaned mesh.
@@ -64,24 +61,27 @@ def scan(mesh: Mesh, resolution: int = 128) -> SurfacePoints:
     Returns:
         The hits of all 14 views, one view after another; normals are face normals turned against the ray. Empty if
         every ray missed, which happens if the shape is thinner than the distance between rays from all directions.
+
+    Source: the virtual scanner of O-CNN (Wang et al., SIGGRAPH 2017), whose rays are the same.
     """
-    center, radius = bounding_sphere(mesh.vertices)
-    vertices = (mesh.vertices - center) / radius  # so that float32 is precise for any unit of the source
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    center, half = (low + high) / 2, (high - low).max() / 2
+    vertices = (mesh.vertices - center) / half  # so that float32 is precise for any unit of the source
     outward = face_normals(vertices, mesh.faces)
     length = np.linalg.norm(outward, axis=1, keepdims=True).clip(min=np.finfo(np.float64).tiny)
     outward = (outward / length).T.copy()
-    first_hits = _cast if _rasterizer is None else _rasterize
-    hits = first_hits(vertices, mesh.faces, resolution)
+    views = _views((high - low) / half, TO_Y_UP[mesh.up])
+    hits = list((_cast if _rasterizer is None else _rasterize)(views, vertices, mesh.faces, resolution))
 
-    triangles = np.concatenate([found for *_, found in hits]).astype(np.int64)
+    triangles = np.concatenate([hit.faces for hit in hits]).astype(np.int64)
     normals = outward.take(triangles, axis=1)
     points, stop = np.empty_like(normals), 0
-    for view, (cells, depth, _) in zip(VIEWS, hits, strict=True):
+    for view, viewer, cells, depth, _ in hits:
         part = np.s_[:, stop : (stop := stop + len(depth))]
-        high, across = ((cell * 2 + 1) / resolution - 1 for cell in divmod(cells, resolution))
-        points[part] = view.right[:, None] * across + view.upward[:, None] * high + view.viewer[:, None] * depth
-        normals[part] *= np.where(view.viewer @ normals[part] < 0, -1, 1)
-    points *= radius
+        row, column = ((cell * 2 + 1) / resolution - 1 for cell in divmod(cells, resolution))
+        points[part] = view.right[:, None] * column + view.upward[:, None] * row + view.toward[:, None] * depth
+        normals[part] *= np.where(viewer @ normals[part] < 0, -1, 1)
+    points *= half
     points += center[:, None]
     return SurfacePoints(points.T, normals.T, triangles)
 
@@ -111,77 +111,100 @@ def sample(mesh: Mesh, count: int, seed: int) -> SurfacePoints:
     return SurfacePoints(points, normals[triangles] / doubled_areas[triangles, None], triangles)
 
 
-class View(NamedTuple):
-    """A square around the unit ball, seen along parallel rays through the centers of its cells.
+class _View(NamedTuple):
+    """Parallel lines through the centers of the cells of a square around [-1, 1]³.
 
     Args:
-        viewer: (3,) unit vector from the shape to the viewer.
+        toward: (3,) unit vector along the lines, to the viewer.
         right, upward: (3,) unit vectors along the rows of cells and across them.
-        opposite: index of the view from the other side, whose rows are along the same lines in reverse order.
+        both: whether the shape is also scanned from the other end of the lines.
     """
 
-    viewer: np.ndarray
+    toward: np.ndarray
     right: np.ndarray
     upward: np.ndarray
-    opposite: int
+    both: bool
 
 
-def _view(viewer: np.ndarray) -> View:
-    beside = np.eye(3)[np.abs(viewer).argmin()]  # any axis that is not along the view
-    right = np.cross(beside, viewer)
-    right /= np.linalg.norm(right)
-    return View(viewer, right, np.cross(viewer, right), int((DIRECTIONS @ viewer).argmin()))
+class _Hits(NamedTuple):
+    """First hits along the lines of a view, from one of their ends.
+
+    Args:
+        view: the lines.
+        viewer: (3,) unit vector to the viewer: ``view.toward`` or its opposite.
+        cells: (N,) cells whose line hits the mesh, in ascending order.
+        depth: (N,) coordinate of the hits along ``view.toward``.
+        faces: (N,) face of every hit.
+    """
+
+    view: _View
+    viewer: np.ndarray
+    cells: np.ndarray
+    depth: np.ndarray
+    faces: np.ndarray
 
 
-VIEWS = [_view(viewer) for viewer in DIRECTIONS]
-Hits = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""For each view the cells whose ray hits, in ascending order, the height of the hit above the center, and its face."""
+def _views(extent: np.ndarray, axes: tuple[int, int, int]) -> list[_View]:
+    """Three views along the axes, each from both ends, and eight along the diagonals of a box.
+
+    The lines of two opposite diagonal views differ, because O-CNN turns the square of the z axis towards each viewer.
+
+    Args:
+        extent: (3,) sides of the box.
+        axes: axis of the source, in which O-CNN scans, of each axis of the mesh.
+    """
+    order = list(axes)
+    sides = np.empty(3)
+    sides[order] = extent
+    corners = np.array(list(product((1, -1), repeat=3))) * (sides / np.linalg.norm(sides))
+    views = []
+    for toward in [*np.eye(3), *corners]:
+        x, y, z = toward
+        across = math.hypot(x, y)
+        x, y = (x / across, y / across) if across else (0.0, 0.0)
+        right = np.array([1 - x * x * (1 - z), -x * y * (1 - z), -toward[0]])  # the x axis turned as z to the viewer
+        upward = np.array([-x * y * (1 - z), 1 - y * y * (1 - z), -toward[1]])
+        views.append(_View(toward[order], right[order], upward[order], both=len(views) < 3))
+    return views
 
 
-def _rasterize(vertices: np.ndarray, faces: np.ndarray, resolution: int) -> Hits:
-    """First hits by the compiled rasterizer, which draws the triangles for two opposite views at once."""
+def _rasterize(views: list[_View], vertices: np.ndarray, faces: np.ndarray, resolution: int) -> Iterator[_Hits]:
+    """First hits by the compiled rasterizer, which draws the triangles for both ends of the lines at once."""
     faces = np.ascontiguousarray(faces, np.int64)
-    depths, found = np.empty((2, resolution, resolution)), np.empty((2, resolution, resolution), np.int32)
-    hits: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-    for number, view in enumerate(VIEWS):
-        if number in hits:
-            continue
-        cells = [(vertices @ axis + 1) * (resolution / 2) - 0.5 for axis in (view.right, view.upward)]
-        corners = np.stack([*cells, vertices @ view.viewer], axis=1)
+    depths, found = np.empty((2, resolution**2)), np.empty((2, resolution**2), np.int32)
+    for view in views:
+        columns, rows = ((vertices @ axis + 1) * (resolution / 2) - 0.5 for axis in (view.right, view.upward))
+        corners = np.stack([columns, rows, vertices @ view.toward], axis=1)
         arrays = (depths[0], found[0], depths[1], found[1], corners, faces)
         pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
         _rasterizer(*pointers, ctypes.c_int64(len(faces)), ctypes.c_int64(resolution))
-        for seen_by, depth, face in (
-            (number, depths[0], found[0]),
-            (view.opposite, -depths[1, :, ::-1], found[1, :, ::-1]),
-        ):
-            hit = np.flatnonzero(face >= 0)
-            hits[seen_by] = hit, depth.ravel().take(hit), face.ravel().take(hit)
-    return [hits[number] for number in range(len(VIEWS))]
+        cells = np.flatnonzero(found[0] >= 0)
+        for end, viewer in enumerate((view.toward, -view.toward)[: 1 + view.both]):
+            yield _Hits(view, viewer, cells, depths[end].take(cells), found[end].take(cells))
 
 
-def _cast(vertices: np.ndarray, faces: np.ndarray, resolution: int) -> Hits:
+def _cast(views: list[_View], vertices: np.ndarray, faces: np.ndarray, resolution: int) -> Iterator[_Hits]:
     """First hits by Open3D's ray casting."""
     import open3d  # heavy
 
     scene = open3d.t.geometry.RaycastingScene(nthreads=1)
     scene.add_triangles(vertices.astype(np.float32), faces.astype(np.uint32))
-    hits: Hits = []
-    for view in VIEWS:
-        opposite = hits[view.opposite][0] if view.opposite < len(hits) else None
-        cells = _window(view, vertices, resolution) if opposite is None else _mirrored(opposite, resolution)
-        high, across = ((cell * 2 + 1) / resolution - 1 for cell in divmod(cells[:, None], resolution))
-        rays = np.empty((len(cells), 6), np.float32)
-        rays[:, :3] = 2 * view.viewer + across * view.right + high * view.upward
-        rays[:, 3:] = -view.viewer
-        cast = scene.cast_rays(open3d.core.Tensor.from_numpy(rays), nthreads=1)
-        depth = cast["t_hit"].numpy()
-        hit = np.flatnonzero(np.isfinite(depth))
-        hits.append((cells[hit], 2 - depth[hit].astype(np.float64), cast["primitive_ids"].numpy()[hit]))
-    return hits
+    for view in views:
+        cells = _window(view, vertices, resolution)
+        for viewer in (view.toward, -view.toward)[: 1 + view.both]:
+            row, column = ((cell * 2 + 1) / resolution - 1 for cell in divmod(cells[:, None], resolution))
+            rays = np.empty((len(cells), 6), np.float32)
+            rays[:, :3] = 2 * viewer + column * view.right + row * view.upward  # no vertex is farther than √3
+            rays[:, 3:] = -viewer
+            cast = scene.cast_rays(open3d.core.Tensor.from_numpy(rays), nthreads=1)
+            height = 2 - cast["t_hit"].numpy().astype(np.float64)
+            hit = np.flatnonzero(np.isfinite(height))
+            cells = cells[hit]  # a line that hits from one end hits from the other
+            depth = height[hit] if viewer is view.toward else -height[hit]
+            yield _Hits(view, viewer, cells, depth, cast["primitive_ids"].numpy()[hit])
 
 
-def _window(view: View, vertices: np.ndarray, resolution: int) -> np.ndarray:
+def _window(view: _View, vertices: np.ndarray, resolution: int) -> np.ndarray:
     """The cells in the bounding rectangle of the vertices, at least one; no ray of another one hits their mesh."""
     sides = []
     for axis in (view.upward, view.right):
@@ -190,13 +213,6 @@ def _window(view: View, vertices: np.ndarray, resolution: int) -> np.ndarray:
         last = min(max(math.floor(along.max() + _ROUNDING), first), resolution - 1)
         sides.append(np.arange(first, last + 1))
     return (sides[0][:, None] * resolution + sides[1]).ravel()
-
-
-def _mirrored(rays: np.ndarray, resolution: int) -> np.ndarray:
-    """The rays of the opposite view along the same lines: those that hit from one side hit from the other."""
-    hits = np.zeros((resolution, resolution), bool)
-    hits.flat[rays] = True
-    return np.flatnonzero(hits[:, ::-1])
 
 
 def _load_rasterizer() -> Callable[..., None] | None:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from octree.point_batch import PointBatch
 from pcrq import InputError
 from pcrq.points import randomized_quantize_points
+from pcrq.quantizer import uniform
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ def quantize(
     bins: int = 30,
     generator: torch.Generator | None = None,
     *,
+    p: float = 1.0,
     random_edges: bool = True,
     random_values: bool = True,
 ) -> PointBatch:
@@ -127,17 +129,23 @@ def quantize(
         batch: clouds; labels, patches and normals are kept as they are.
         bins: bins per axis, at least 1; the paper uses 30.
         generator: source of randomness; None for torch's global generator.
+        p: probability of quantizing a cloud, in [0, 1]; the others are kept as they are.
         random_edges: sample the boundaries of the bins; False: bins of equal width.
         random_values: sample the value of a bin; False: its center.
 
     Raises:
-        InputError: ``bins`` is below 1. For no quantization, do not call this function.
+        InputError: ``bins`` is below 1, or ``p`` is not a probability. For no quantization, do not call this function.
 
     Source: Wu et al., ICCV 2023, section 5.2; see :class:`pcrq.PointQuantizer`.
     """
+    if not 0 <= p <= 1:
+        raise InputError(f"p={p}: must be a probability in [0, 1]")
     points = randomized_quantize_points(
         batch.points, batch.batch_id, batch.batch_size, bins, random_edges, random_values, generator
     )
+    if p < 1:
+        chosen = uniform((batch.batch_size,), points, generator) < p
+        points = torch.where(chosen.index_select(0, batch.batch_id)[:, None], points, batch.points)
     return replace(batch, points=points)
 
 

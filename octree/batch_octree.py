@@ -17,6 +17,7 @@ from pcrq import InputError, cpu_kernels
 
 BELOW_ONE = 1 - 2**-20  # ocnn's cube is half open: a coordinate of exactly 1 would wrap round to the other side
 _ROUNDING = 1e-4
+_CANCELLED = 1e-6  # length of a sum of normals that has no direction, as in O-CNN
 
 
 class BatchOctree(Octree):  # type: ignore[misc] # ocnn has no types
@@ -54,7 +55,9 @@ def build_octree(batch: PointBatch, depth: int, full_depth: int = 2) -> BatchOct
 
     Returns:
         The octree, without neighbor tables. Leaves are ordered by cloud, then along ocnn's shuffled key.
-        ``octree.points[depth]`` and ``octree.normals[depth]`` are the means over each non-empty leaf.
+        ``octree.points[depth]`` and ``octree.normals[depth]`` are the means over each non-empty leaf, normals at unit
+        length. Where normals cancel out, as those of the two sides of a sheet, that of the leaf's first point is taken,
+        as in O-CNN.
 
     Raises:
         InputError: the depths are out of range, or :func:`octree.point_batch.check_values` refuses the batch. Values
@@ -79,7 +82,11 @@ def build_octree(batch: PointBatch, depth: int, full_depth: int = 2) -> BatchOct
     octree.input_points = batch.points
     octree.points[depth] = _sum(points, leaf, counts[0]) / _sum(torch.ones_like(points[:, :1]), leaf, counts[0])
     if batch.normals is not None:
-        octree.normals[depth] = F.normalize(_sum(batch.normals, leaf, counts[0]))
+        first = torch.where(F.pad(begins[0], (1, 0), value=True), row, counts[0])
+        first = order.new_empty(counts[0] + 1).scatter_(0, first, order)[:-1]  # point of every leaf
+        normals = _sum(batch.normals, leaf, counts[0])
+        cancelled = normals.norm(dim=1, keepdim=True) < _CANCELLED
+        octree.normals[depth] = F.normalize(torch.where(cancelled, batch.normals[first], normals))
 
     node = order.new_empty(counts[0]).scatter_(0, row, key.long())
     for level in range(full_depth + 1):

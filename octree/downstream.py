@@ -9,8 +9,16 @@ from torch import nn
 
 from octree.batch_octree import BatchOctree
 from octree.hrnet import HRNet
-from octree.layers import use_pair_convolution
-from octree.midnet import IN_CHANNELS, MIDNet, MIDNetConfig, PointHead, ShapeHead, leaf_features, network_octree
+from octree.midnet import (
+    IN_CHANNELS,
+    MIDNet,
+    MIDNetConfig,
+    PointHead,
+    ShapeHead,
+    configure_layers,
+    leaf_features,
+    network_octree,
+)
 from octree.point_batch import PointBatch
 
 
@@ -29,7 +37,7 @@ class ShapeClassifier(nn.Module):
         self.config = config
         self.backbone = HRNet(config.width, IN_CHANNELS, config.blocks, config.nempty)
         self.head = ShapeHead(self.backbone.channels, classes, config.nempty)
-        use_pair_convolution(self)
+        configure_layers(self, config)
 
     def forward(self, data: PointBatch | BatchOctree) -> torch.Tensor:
         """Return (B, classes) logits of a batch or its octree; see :meth:`octree.MIDNet.octree`."""
@@ -59,7 +67,7 @@ class PartSegmenter(nn.Module):
         self.config = config
         self.backbone = HRNet(config.width, IN_CHANNELS, config.blocks, config.nempty)
         self.head = PointHead(self.backbone.channels, parts, config.nempty)
-        use_pair_convolution(self)
+        configure_layers(self, config)
 
     def forward(self, data: PointBatch | BatchOctree) -> torch.Tensor:
         """Return (N, parts) logits of the points of a batch or its octree; see :meth:`octree.MIDNet.octree`."""

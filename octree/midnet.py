@@ -6,8 +6,9 @@ others, the local features distinguish the patches of one shape.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ from octree.batch_octree import (
     interpolate_to_children,
 )
 from octree.hrnet import STAGES, BackboneFeatures, HRNet, max_pool_to, upsample_to
-from octree.layers import unit_vectors, use_pair_convolution
+from octree.layers import PairConv, unit_vectors, use_pair_convolution
 from octree.point_batch import PointBatch
 from pcrq import InputError
 
@@ -42,9 +43,13 @@ class MIDNetConfig:
         nempty: convolve non-empty nodes only (half the cost; right for CPUs).
         shape_channels: dimensions of the shape feature.
         point_channels: dimensions of the point features.
+        bn_momentum: share of a batch in the running statistics of batch normalization, in (0, 1]; TensorFlow's default
+            and so O-CNN's is 0.01, PyTorch's and so ocnn's 0.1.
+        bn_eps: added to the variance in batch normalization, above 0; 1e-3 in O-CNN.
+        init: initial weights: "default" are those of ocnn and PyTorch, "xavier" those of O-CNN with TensorFlow.
 
     Raises:
-        InputError: the values do not fit together.
+        InputError: a value is out of range, or the values do not fit together.
     """
 
     depth: int = 6
@@ -54,6 +59,9 @@ class MIDNetConfig:
     nempty: bool = False
     shape_channels: int = 128
     point_channels: int = 64
+    bn_momentum: float = 0.1
+    bn_eps: float = 1e-5
+    init: Literal["default", "xavier"] = "default"
 
     def __post_init__(self) -> None:
         if not self.full_depth <= self.depth - STAGES or self.full_depth < 1:
@@ -67,6 +75,13 @@ class MIDNetConfig:
             raise InputError(f"depth {self.depth}: choose 10 or less")
         if self.blocks < 1:
             raise InputError(f"blocks {self.blocks}: choose at least 1")
+        if not (0 < self.bn_momentum <= 1 and self.bn_eps > 0):
+            raise InputError(
+                f"bn_momentum {self.bn_momentum}, bn_eps {self.bn_eps}: must be in (0, 1], and above 0; TensorFlow's "
+                "defaults are 0.01 and 1e-3"
+            )
+        if self.init not in ("default", "xavier"):
+            raise InputError(f"init {self.init!r}: choose default or xavier")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +130,7 @@ class MIDNet(nn.Module):
         self.backbone = HRNet(config.width, IN_CHANNELS, config.blocks, config.nempty)
         self.shape_head = ShapeHead(self.backbone.channels, config.shape_channels, config.nempty)
         self.point_head = PointHead(self.backbone.channels, config.point_channels, config.nempty)
-        use_pair_convolution(self)
+        configure_layers(self, config)
 
     def forward(self, data: PointBatch | BatchOctree) -> MIDFeatures:
         """Return the features of a batch, or of its octree; see :meth:`octree` for what is accepted."""
@@ -212,6 +227,43 @@ class PointHead(nn.Module):
     def _output(self, hidden: torch.Tensor) -> torch.Tensor:
         output: torch.Tensor = self.out(torch.relu(self.norm(hidden)))
         return output
+
+
+def configure_layers(network: nn.Module, config: MIDNetConfig) -> None:
+    """Set up the layers of a network: fast convolution, and batch normalization and initial weights of the config."""
+    use_pair_convolution(network)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.momentum, module.eps = config.bn_momentum, config.bn_eps
+    if config.init == "xavier":
+        xavier_init(network)
+
+
+def xavier_init(network: nn.Module) -> None:
+    """Initialize MID-Net or a network of its parts as O-CNN does with TensorFlow 1.
+
+    Weights are uniform in ±√(6 / (rows + columns)) of O-CNN's weight matrices, which are C_out × 27·C_in for a
+    convolution; ocnn divides by 27·(C_in + C_out) instead. Biases are 0, but uniform like a matrix of one column in the
+    last layer of a point head.
+
+    Source: microsoft/O-CNN, tensorflow/libs/__init__.py and tensorflow/script/ocnn.py.
+    """
+    for module in network.modules():
+        if isinstance(module, PairConv):
+            kernel, in_channels, out_channels = module.weights.shape
+            _init_uniform(module.weights, kernel * in_channels + out_channels)
+        elif isinstance(module, nn.Linear):
+            _init_uniform(module.weight, module.in_features + module.out_features)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for module in network.modules():
+        if isinstance(module, PointHead):
+            _init_uniform(module.out.bias, module.out.out_features + 1)
+
+
+def _init_uniform(weight: torch.Tensor, size: int) -> None:
+    bound = math.sqrt(6 / size)
+    nn.init.uniform_(weight, -bound, bound)
 
 
 def network_octree(network: nn.Module, data: PointBatch | BatchOctree) -> BatchOctree:

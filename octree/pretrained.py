@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from octree.augmentation import quantize
 from octree.midnet import MIDNet, MIDNetConfig
-from octree.point_batch import Shape, ShapeStore, collate
+from octree.point_batch import PointBatch, Shape, ShapeStore, collate
 from pcrq import InputError
 from pcrq.checkpoint import CONFIG, WEIGHTS, check_weights, load_checkpoint, load_exported, save_exported
 
@@ -92,21 +93,32 @@ def embed(
     shapes: Sequence[Shape] | ShapeStore,
     indices: Sequence[int] | np.ndarray | None = None,
     *,
+    views: int = 0,
+    seed: int = 0,
     batch_size: int = 32,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> torch.Tensor:
-    """Embed shapes without augmentation, on the network's device, in evaluation mode.
+    """Embed shapes on the network's device, in evaluation mode.
 
     Args:
         network: the network; its mode is restored afterwards.
         shapes: a list of shapes or a store.
         indices: (S,) positions in ``shapes`` of the ones to embed; None for all.
+        views: number of quantized views per shape whose features are averaged; 0 for the features of the shape itself.
+            Views are quantized as in the pretraining of the network.
+        seed: random seed of the views.
         batch_size: shapes per forward pass.
         progress: wraps the iteration over batches, for example ``tqdm``.
 
     Returns:
         (S, 8·width) float32 features "fc1" on the CPU, in the order of ``indices``.
+
+    Raises:
+        InputError: ``views`` is negative, or positive for a network that was pretrained without quantization.
     """
+    if views < 0:
+        raise InputError(f"views {views}: must be at least 0")
+    augment = _quantizer(network.pretraining, seed) if views else None
     indices = range(len(shapes)) if indices is None else indices
     device = next(network.parameters()).device
     training = network.training
@@ -114,11 +126,21 @@ def embed(
     try:
         network.eval()
         for start in progress(range(0, len(indices), batch_size)):
-            batch = collate([shapes[int(index)] for index in indices[start : start + batch_size]])
-            features.append(network.embed(batch.to(device)).float().cpu())
+            batch = collate([shapes[int(index)] for index in indices[start : start + batch_size]]).to(device)
+            inputs = (batch,) if augment is None else (augment(batch) for _ in range(views))
+            features.append(torch.stack([network.embed(view).float() for view in inputs]).mean(dim=0).cpu())
     finally:
         network.train(training)
     return torch.cat(features)
+
+
+def _quantizer(pretraining: Mapping[str, Any], seed: int) -> Callable[[PointBatch], PointBatch]:
+    """Return the quantization of a pretraining, with its own random numbers."""
+    if not pretraining.get("bins"):
+        raise InputError("quantized views need a network that was pretrained with quantization; leave out views")
+    generator = torch.Generator().manual_seed(seed)
+    switches = {name: pretraining.get(name, True) for name in ("random_edges", "random_values")}
+    return lambda batch: quantize(batch, pretraining["bins"], generator, **switches)
 
 
 def pretraining_method(pretraining: Mapping[str, Any]) -> str:

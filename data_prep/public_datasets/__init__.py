@@ -1,7 +1,7 @@
 """Readers of public datasets, in the form in which their authors publish them."""
 
 from data_prep.public_datasets.dataset import PublicDataset
-from data_prep.public_datasets.modelnet40 import collect_modelnet40
+from data_prep.public_datasets.modelnet import collect_modelnet10, collect_modelnet40
 from data_prep.public_datasets.nsynth import collect_nsynth
 from data_prep.public_datasets.shapenet_part import collect_shapenet_part
 from data_prep.public_datasets.shapenetcore import collect_shapenetcore
@@ -12,6 +12,7 @@ from data_prep.public_datasets.voxforge import collect_voxforge
 
 __all__ = [
     "PublicDataset",
+    "collect_modelnet10",
     "collect_modelnet40",
     "collect_nsynth",
     "collect_shapenet_part",

@@ -120,7 +120,10 @@ SYNSET_ARCHIVE = re.compile(r"(?:^|/)\d{8}\.zip$")
 _LAYOUTS: dict[str, tuple[str, str]] = {
     "ShapeNetCore v1": (r"(\d{8})/([^/]+)/model\.obj", "use 'pcrq prep shapenet'"),
     "ShapeNetCore v2": (r"(\d{8})/([^/]+)/models/model_normalized\.obj", "use 'pcrq prep shapenet'"),
-    "ModelNet40 or ModelNet10": (r"([^/]+)/(train|test)/(\1_\d{4}\.off)", "use 'pcrq prep modelnet40'"),
+    "ModelNet40 or ModelNet10": (
+        r"([^/]+)/(train|test)/(\1_\d{4}\.off)",
+        "use 'pcrq prep modelnet40' or 'pcrq prep modelnet10'",
+    ),
     "ShapeNet Part": (r"(\d{8})/([^/]+)\.txt", "use 'pcrq prep shapenet-part'"),
     "ShapeNet Part without normals": (
         r"\d{8}/points/[^/]+\.pts",

@@ -29,6 +29,24 @@ def mix(samples: torch.Tensor, share: torch.Tensor, partner: torch.Tensor) -> to
     return share * samples + (1 - share) * samples[partner]
 
 
+def input_mix(samples: torch.Tensor, shares: torch.Tensor, partners: torch.Tensor) -> torch.Tensor:
+    """Mix every sample with K others; its label stays (InputMix of i-Mix).
+
+    Args:
+        samples: (B, …) floating point.
+        shares: (K + 1, B) in [0, 1], which sum to 1: of the sample itself and of its partners.
+        partners: (K, B) int64, the rows of the other samples.
+
+    Returns:
+        (B, …) in the dtype of the samples.
+    """
+    size = (-1, *[1] * (samples.ndim - 1))
+    mixed = shares[0].to(samples.dtype).view(size) * samples
+    for share, partner in zip(shares[1:], partners, strict=True):
+        mixed = mixed + share.to(samples.dtype).view(size) * samples[partner]
+    return mixed
+
+
 class DACL(Baseline):
     """DACL: mixup noise on both views, each with its own partners and shares.
 
@@ -78,9 +96,28 @@ class DACL(Baseline):
 
 
 class IMix(Baseline):
-    """i-Mix in both directions: mixed labels in the cross-entropy of MoCo v3, mixed distances in BYOL."""
+    """i-Mix in both directions: mixed labels in the cross-entropy of MoCo v3, mixed distances in BYOL.
+
+    Args:
+        inputmix: number of other views that :func:`input_mix` adds to every view first; 0 for none. The original uses
+            2 for images without augmentation.
+
+    Raises:
+        InputError: ``inputmix`` is negative.
+    """
 
     name = "i-Mix"
+
+    def __init__(self, inputmix: int = 0):
+        super().__init__()
+        if inputmix < 0:
+            raise InputError(f"i-Mix inputmix {inputmix}: must be at least 0")
+        self.inputmix = inputmix
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """See :class:`Baseline`."""
+        return {"inputmix": self.inputmix} if self.inputmix else {}
 
     def forward(
         self,
@@ -91,6 +128,10 @@ class IMix(Baseline):
         common_generator: torch.Generator | None = None,
     ) -> torch.Tensor:
         """See :class:`Baseline`."""
+        if self.inputmix:
+            joint = torch.cat([first, second])
+            shares, partners = self.sample_inputs(len(joint), joint.device, generator)
+            first, second = input_mix(joint, shares, partners).chunk(2)
         predictions, labels = [], []
         for view in (first, second):
             share, partner = self.sample(len(view), view.device, generator)
@@ -104,6 +145,19 @@ class IMix(Baseline):
         """Sample (B,) shares max(u, 1 - u) with u from Beta(1, 1), and (B,) partners, a permutation."""
         share = torch.rand(batch, device=device, generator=generator)  # Beta(1, 1) is uniform
         return torch.maximum(share, 1 - share), torch.randperm(batch, device=device, generator=generator)
+
+    def sample_inputs(
+        self, batch: int, device: torch.device, generator: torch.Generator | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sample (inputmix + 1, B) shares and (inputmix, B) partners, permutations.
+
+        Half of a sample is itself; the other half is shared among it and its partners by Dirichlet(1, …, 1).
+        """
+        parts = torch.empty(self.inputmix + 1, batch, device=device).exponential_(generator=generator)
+        shares = parts / parts.sum(dim=0) / 2  # exponentials over their sum have that distribution
+        shares[0] += 0.5
+        partners = [torch.randperm(batch, device=device, generator=generator) for _ in range(self.inputmix)]
+        return shares, torch.stack(partners)
 
 
 def virtual_labels(share: torch.Tensor, partner: torch.Tensor) -> torch.Tensor:

@@ -21,15 +21,17 @@ class MSF(Baseline):
     """Mean shift, in one direction: predict from the first view the nearest neighbours of the second view's target.
 
     The paper's MSF uses weak views (random resized crop and flip). With one neighbour it equals BYOL in one direction,
-    since the nearest neighbour of a target is the target itself.
+    since the nearest neighbour of a target is the target itself. The original keeps the momentum of the target network
+    constant at 0.99.
 
     The memory is equal in all processes: it starts from a fixed seed, and every process adds the targets of all. It is
-    a buffer, so it is saved in checkpoints. ``DistributedDataParallel`` would send it (262 MB) before every step; set
-    ``_ddp_params_and_buffers_to_ignore`` of the wrapped module to the names of these buffers to prevent it.
+    a buffer, so it is saved in checkpoints. ``DistributedDataParallel`` would send it (2.1 GB as published) before each
+    step; set ``_ddp_params_and_buffers_to_ignore`` of the wrapped module to the names of these buffers to prevent it.
 
     Args:
         out: size of the framework's projections; the original uses 512 with ResNet-50.
-        memory: number of target features M in the memory, over all processes; at least the joint batch.
+        memory: number of target features M in the memory, over all processes; at least the joint batch. The original's
+            default is 128,000; its published run with weak views has 1,024,000.
         neighbours: number of nearest features K that are averaged over.
 
     Raises:

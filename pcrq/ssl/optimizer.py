@@ -110,12 +110,13 @@ def warmup_cosine(step: int, steps: int, warmup: int) -> float:
     return (1 + math.cos(math.pi * min((step - warmup) / (steps - warmup), 1))) / 2
 
 
-def cosine_momentum(step: int, steps: int, start: float) -> float:
-    """Return the target momentum at one step: ``1 - (1 - start) (1 + cos(pi step / steps)) / 2``.
+def cosine_momentum(step: int, steps: int, start: float, end: float = 1.0) -> float:
+    """Return the target momentum at one step: ``end - (end - start) (1 + cos(pi step / steps)) / 2``.
 
     Args:
         step: optimizer steps already made, in [0, steps].
         steps: optimizer steps of the whole training.
-        start: momentum of the first step, in [0, 1]; it rises to 1 at ``steps``.
+        start: momentum of the first step, in [0, 1].
+        end: momentum at ``steps``, in [0, 1]; constant where it equals ``start``.
     """
-    return 1 - (1 - start) * (1 + math.cos(math.pi * min(step / steps, 1))) / 2
+    return end - (end - start) * (1 + math.cos(math.pi * min(step / steps, 1))) / 2

@@ -1,6 +1,6 @@
 """SSQL: train the network together with a copy whose weights and activations are rounded to few levels.
 
-Rounding is straight-through: the gradient passes as if nothing were rounded.
+The gradient passes rounding as if nothing were rounded, and stops where a value was clamped.
 
 Source: Cao et al., Synergistic Self-supervised and Quantization Learning, ECCV 2022; megvii-research/SSQL-ECCV2022.
 """
@@ -29,13 +29,18 @@ def round_weight(weight: torch.Tensor, bits: int) -> torch.Tensor:
         bits: bit width, at least 2.
 
     Returns:
-        (channels, …) rounded weights; a channel of zeros stays zero. The gradient passes unchanged.
+        (channels, …) rounded weights; a channel of zeros stays zero. As in the original, the gradient passes rounding
+        unchanged, is 0 where the rounded value was clamped, and also reaches the largest weight of each channel through
+        the distance between the levels.
     """
-    values = weight.detach()
-    peak = values.flatten(1).abs().amax(dim=1).view(-1, *[1] * (weight.ndim - 1))
+    peak = weight.flatten(1).abs().max(dim=1).values.view(-1, *[1] * (weight.ndim - 1))
     step = torch.where(peak > 0, peak, 1.0) / ((2**bits - 1) / 2)
-    rounded = (values / step).round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) * step
-    result: torch.Tensor = weight + (rounded - values)
+    exact = weight / step
+    rounded = exact.detach().round()
+    level = rounded.clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    # not by the gradient of clamp, which is 0 at the bounds since PyTorch 2.14, but was 1 in SSQL's version
+    passed = torch.where(level == rounded, exact, exact.detach())
+    result: torch.Tensor = (passed + (level - exact).detach()) * step
     return result
 
 
@@ -69,11 +74,13 @@ class _RoundedActivation(torch.autograd.Function):
         high: torch.Tensor,
         bits: int,
     ) -> torch.Tensor:
-        flat, values = high <= low, activation.float()
+        flat = high <= low
         step = torch.where(flat, 1.0, (high - low) / (2**bits - 1))
-        ctx.save_for_backward((values < low - step / 2) | (values > high + step / 2))
         lowest = (low / step).round()
-        level = (values / step).round_().clamp_(lowest, lowest + (2**bits - 1))
+        highest = lowest + (2**bits - 1)
+        level = (activation.float() / step).round_()
+        ctx.save_for_backward(((level < lowest) | (level > highest)) & ~flat)
+        level.clamp_(lowest, highest)
         return torch.where(flat, activation, level.mul_(step).to(activation.dtype))
 
     @staticmethod

@@ -44,7 +44,7 @@ examples:
 """
 IMAGE_SIZE = 224  # pixels, for published weights
 MAX_WORKERS = 8  # for images: starting more takes longer than they save
-ONLY_FOR = {"up": ("shapes",), "neighbours": ("shapes",), "labels": ("shapes", "sounds")}
+ONLY_FOR = {"up": ("shapes",), "neighbours": ("shapes",), "views": ("shapes",), "labels": ("shapes", "sounds")}
 
 
 def register(commands) -> None:
@@ -100,6 +100,12 @@ def register(commands) -> None:
         type=int,
         metavar="N",
         help=f"processes that prepare files or decode images (default: one per core; for images at most {MAX_WORKERS})",
+    )
+    add(
+        "--views",
+        type=int,
+        metavar="N",
+        help="average the features of N randomly quantized views of every shape (default: 0, the shape itself)",
     )
     add("--batch_size", type=int, default=32, metavar="N", help="shapes, sounds or images per batch (default: 32)")
     add("--device", default="auto", help="cpu, cuda, cuda:1, … (default: GPU if available)")
@@ -166,12 +172,16 @@ def _embed_shapes(args: argparse.Namespace) -> None:
 
     started = time.perf_counter()
     network = load_pretrained(args.checkpoint).to(choose_device(args.device))
+    views = args.views or 0
+    if views:
+        embed(network, [], views=views)  # fails now rather than after the preparation if the network does not allow it
     with _open_source(args, "shapes") as source:
         print_refused(source.refused, source.refused_list)
         store = source.store
-        features = embed(network, store, range(len(store)), batch_size=args.batch_size, progress=_progress()).numpy()
+        features = embed(network, store, views=views, batch_size=args.batch_size, progress=_progress()).numpy()
         about = {
             "feature": "fc1",
+            "views": views,
             "weights": weights_digest(network),
             "pretraining": network.pretraining,
             "store": store.digest,

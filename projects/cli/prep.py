@@ -123,8 +123,9 @@ def _write_layout(args: argparse.Namespace) -> None:
     from data_prep import layouts
     from data_prep.builtin_shapes import builtin_items, part_names
 
-    if args.method != "scan" or any(option is not None for option in (args.resolution, args.points, args.jobs)):
-        raise InputError("--layout: no store is prepared; leave --method, --resolution, --points and --jobs out")
+    options = (args.resolution, args.points, args.offset, args.jobs)
+    if args.method != "scan" or any(option is not None for option in options):
+        raise InputError("--layout: no store is prepared; leave --method, --resolution, --points, --offset, --jobs out")
     if args.scheduler is not None:
         raise InputError("--layout: no store is prepared; leave --scheduler out")
     if args.out.suffix.lower() == ".h5":
@@ -164,10 +165,17 @@ def _shapenet(args: argparse.Namespace) -> None:
 
 
 def _modelnet40(args: argparse.Namespace) -> None:
-    from data_prep.public_datasets.modelnet40 import ARCHIVE, collect_modelnet40
+    from data_prep.public_datasets.modelnet import ARCHIVE40, collect_modelnet40
 
-    _obtain(args, ARCHIVE)
+    _obtain(args, ARCHIVE40)
     _run_dataset(args, collect_modelnet40(args.source), shape_pipeline(args))
+
+
+def _modelnet10(args: argparse.Namespace) -> None:
+    from data_prep.public_datasets.modelnet import ARCHIVE10, collect_modelnet10
+
+    _obtain(args, ARCHIVE10)
+    _run_dataset(args, collect_modelnet10(args.source), shape_pipeline(args))
 
 
 def _shapenet_part(args: argparse.Namespace) -> None:
@@ -175,7 +183,7 @@ def _shapenet_part(args: argparse.Namespace) -> None:
     from data_prep.public_datasets.shapenet_part import ARCHIVE, collect_shapenet_part
 
     _obtain(args, ARCHIVE)
-    pipeline = Pipeline(seed=args.seed, grid=None)  # the evaluation counts every labeled point
+    pipeline = Pipeline(seed=args.seed, grid=None, offset=0)  # the evaluation counts every labeled point
     _run_dataset(args, collect_shapenet_part(args.source), pipeline)
 
 
@@ -273,7 +281,7 @@ Categories are read from labels.csv (columns file,label) at the top of SRC or fr
 the names of the top folders. The optional column split (train, val or test) is used by evaluations. Meshes that cannot
 be used are listed with the reason in STORE.h5.refused.csv. Run the same command again to resume an interrupted run.
 """,
-        ("furniture.zip --out furniture.h5", "ModelNet10 --up z --out modelnet10.h5"),
+        ("furniture.zip --out furniture.h5", "scans --up z --out scans.h5"),
         _meshes,
         "folder or zip archive of meshes",
         (LABELS, ("--up", {"choices": ("x", "y", "z"), "default": "y", "help": "upward axis of SRC (default: y)"})),
@@ -332,9 +340,9 @@ https://huggingface.co/datasets/ShapeNet/ShapeNetCore-archive
     ),
     Source(
         "modelnet40",
-        "ModelNet40 or ModelNet10: meshes with classes, for classification",
+        "ModelNet40: meshes of 40 classes, for classification",
         """\
-Prepare ModelNet40, or ModelNet10 with the same layout: <class>/train|test/<class>_0001.off with z upward.
+Prepare ModelNet40: 12,311 meshes <class>/train|test/<class>_0001.off with z upward.
 
 Shapes are rotated so that y is upward; classes and splits are those of the folders. The shapes of each class and split
 are sorted by name, so that the first few percent are the subsets of the published few-label results.
@@ -344,6 +352,24 @@ belongs to their authors.
 """,
         ("ModelNet40.zip --download --out modelnet40.h5",),
         _modelnet40,
+        "zip archive or unpacked folder",
+        (DOWNLOAD,),
+        shapes=True,
+    ),
+    Source(
+        "modelnet10",
+        "ModelNet10: meshes of ten classes, for classification",
+        """\
+Prepare ModelNet10: 4,899 meshes <class>/train|test/<class>_0001.off with z upward.
+
+Shapes are rotated so that y is upward; classes and splits are those of the folders. The shapes of each class and split
+are sorted by name.
+
+The archive ModelNet10.zip (0.5 GB) is at https://modelnet.cs.princeton.edu for academic use; the copyright of the
+models belongs to their authors.
+""",
+        ("ModelNet10.zip --download --out modelnet10.h5",),
+        _modelnet10,
         "zip archive or unpacked folder",
         (DOWNLOAD,),
         shapes=True,

@@ -31,7 +31,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_shape_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--method``, ``--resolution``, ``--points`` and ``--seed``, which preparations of shapes have."""
+    """Add the options of preparations of shapes: method, resolution, points, offset and seed."""
     points = parser.add_argument_group("points on surfaces")
     points.add_argument(
         "--method",
@@ -40,9 +40,16 @@ def add_shape_options(parser: argparse.ArgumentParser) -> None:
         help="scan: rays from 14 directions, as in the paper; sample: uniform by area (default: scan)",
     )
     points.add_argument(
-        "--resolution", type=int, metavar="N", help="rays along each side of a view of --method scan (default: 128)"
+        "--resolution", type=int, metavar="N", help="rays along each side of a view of --method scan (default: 255)"
     )
     points.add_argument("--points", type=int, metavar="N", help="points per shape of --method sample (default: 50000)")
+    points.add_argument(
+        "--offset",
+        type=float,
+        metavar="X",
+        help="move points by X cells along their normals before they are averaged on the 64³ grid, which keeps the "
+        "sides of thin sheets apart (default: 0.55, as in O-CNN)",
+    )
     points.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
 
 
@@ -58,7 +65,8 @@ def shape_pipeline(args: argparse.Namespace) -> Pipeline:
         raise InputError("--points: only for --method sample; add it or leave --points out")
     if args.resolution is not None and args.method != "scan":
         raise InputError("--resolution: only for --method scan; leave one of them out")
-    given = {name: getattr(args, name) for name in ("points", "resolution") if getattr(args, name) is not None}
+    options = ("points", "resolution", "offset")
+    given = {name: getattr(args, name) for name in options if getattr(args, name) is not None}
     return Pipeline(method=args.method, seed=args.seed, **given)
 
 

@@ -39,6 +39,13 @@ def register(commands) -> None:
         help="label ratios, separated by commas (default: 0.05,0.1,0.2,0.5,1)",
     )
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="number of random subsets (default: 5)")
+    parser.add_argument(
+        "--views",
+        type=int,
+        default=0,
+        metavar="N",
+        help="average the features of N randomly quantized views of every shape (default: 0, the shape itself)",
+    )
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, … (default: GPU if available)")
     parser.add_argument(
         "--name", help="name of the method in the results (default: MID or MID + quantization, from the checkpoint)"
@@ -89,6 +96,7 @@ def run(args: argparse.Namespace) -> None:
         results=folder / "results.json",
         ratios=args.ratios,
         seeds=args.seeds,
+        views=args.views,
         config=network.hyper_parameters(),
         progress=tqdm,
     )

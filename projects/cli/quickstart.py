@@ -16,7 +16,7 @@ Writes report.md, results.json, figures/, viewer.html, shapes.h5 and the runs to
 
 examples:
   pcrq quickstart
-  pcrq quickstart --out try --count 8 --epochs 10
+  pcrq quickstart --out try --count 8 --test_count 8 --epochs 10
 """
 
 
@@ -32,7 +32,10 @@ def register(commands) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("quickstart"), metavar="DIR", help="folder to write (default: quickstart)"
     )
-    parser.add_argument("--count", type=int, default=16, metavar="N", help="shapes per category (default: 16)")
+    parser.add_argument("--count", type=int, default=16, metavar="N", help="training shapes per category (default: 16)")
+    parser.add_argument(
+        "--test_count", type=int, default=24, metavar="N", help="test shapes per category (default: 24)"
+    )
     parser.add_argument(
         "--epochs", type=int, default=80, metavar="N", help="pretraining epochs per method (default: 80)"
     )
@@ -44,4 +47,4 @@ def run(args: argparse.Namespace) -> None:
     """Run the quick start."""
     from projects.point_cloud.quickstart import Settings, quickstart
 
-    quickstart(args.out, Settings(count=args.count, epochs=args.epochs, seed=args.seed))
+    quickstart(args.out, Settings(count=args.count, test_count=args.test_count, epochs=args.epochs, seed=args.seed))

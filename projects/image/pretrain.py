@@ -82,7 +82,8 @@ class Optimization:
         learning_rate: for 256 images per step; scaled linearly with the joint batch of all devices.
         weight_decay: weight decay.
         warmup_epochs: epochs of warm-up.
-        momentum: momentum of the target network at the start; a cosine increases it to 1.
+        momentum: momentum of the target network at the start.
+        final_momentum: momentum of the target network at the end; a cosine leads to it from the start.
 
     Raises:
         InputError: a value is out of range.
@@ -93,6 +94,7 @@ class Optimization:
     weight_decay: float = 1e-6
     warmup_epochs: int = 10
     momentum: float = 0.99
+    final_momentum: float = 1.0
 
     def __post_init__(self) -> None:
         if self.learning_rate <= 0 or self.weight_decay < 0 or self.warmup_epochs < 0:
@@ -100,8 +102,10 @@ class Optimization:
                 f"model.optimization.learning_rate {self.learning_rate}, weight_decay {self.weight_decay}, "
                 f"warmup_epochs {self.warmup_epochs}: must be above 0, at least 0 and at least 0"
             )
-        if not 0 <= self.momentum <= 1:
-            raise InputError(f"model.optimization.momentum {self.momentum}: must be in [0, 1]")
+        if not (0 <= self.momentum <= 1 and 0 <= self.final_momentum <= 1):
+            raise InputError(
+                f"model.optimization.momentum {self.momentum}, final_momentum {self.final_momentum}: must be in [0, 1]"
+            )
 
 
 @dataclass(frozen=True)
@@ -263,7 +267,8 @@ class SiamesePretraining(pl.LightningModule):
         """Step, then update the target network with the momentum of the next step."""
         super().optimizer_step(*args, **kwargs)
         step = self.trainer.global_step + 1  # Lightning increments global_step after this hook
-        self.framework.update_target(cosine_momentum(step, self.steps, self.optimization.momentum))
+        start, end = self.optimization.momentum, self.optimization.final_momentum
+        self.framework.update_target(cosine_momentum(step, self.steps, start, end))
 
     def configure_optimizers(self) -> dict:
         """LARS or AdamW; the learning rate changes in every step."""
@@ -300,7 +305,6 @@ class SiamesePretraining(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Refuse to continue with another network, other images or other options."""
         before = upgraded_pretraining(checkpoint.get("resume", {}))
-        before["optimization"] = {"optimizer": "lars", **before.get("optimization", {})}  # before there was a choice
         check_resume_config(self.trainer.ckpt_path, before, self._resume_config())
         state = checkpoint["state_dict"]  # the baseline was part of the framework, and called rival before that
         for name in [name for name in state if name.startswith(("framework.rival.", "framework.baseline."))]:

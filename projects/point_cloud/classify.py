@@ -67,7 +67,8 @@ class Classification(pl.LightningModule):
             from random weights; "lin" is 'pcrq evaluate shapes'.
         pretrained: checkpoint or exported folder of the pretrained network, for "ft".
         method: name of the pretraining in the run record; empty for what the checkpoint says.
-        network: architecture of the network; null for that of the pretrained network.
+        network: architecture of the network; null for that of the pretrained network, with which it must agree in all
+            but the sizes of the heads, bn_momentum, bn_eps and init.
         augmentation: random rotation, shift and scaling of the training shapes.
         schedule: number of steps and learning rates.
         head_only_below: with less than this fraction of the labels "ft" freezes the backbone and trains the head with

@@ -1,7 +1,8 @@
-"""Linear classification of frozen shape features: the paper's protocol, and a quick one by logistic regression.
+"""Classification of frozen shape features: the paper's linear protocol, nearest neighbors, and logistic regression.
 
-:func:`evaluate` is "lin" of the paper's table 6: SGD on the first labels of every category, with O-CNN's numbers.
-:func:`probe` fits scikit-learn's logistic regression to random subsets of the labels.
+:func:`evaluate` is "lin" of the paper's table 6: SGD on the first labels of every category, with O-CNN's numbers. It
+also classifies by nearest neighbors among the labelled shapes. :func:`probe` fits scikit-learn's logistic regression to
+random subsets of the labels.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from octree import MIDNet, embed, load_pretrained
 from octree.pretrained import pretraining_method
 from pcrq import InputError
 from pcrq.checkpoint import weights_digest
-from pcrq.evaluation import LabelledFeatures, label_subset, logistic_probe, sgd_probe
+from pcrq.evaluation import LabelledFeatures, knn_accuracy, label_subset, logistic_probe, sgd_probe
 from pcrq.stores import ShapeStore
 from projects.point_cloud.fine_tuning import Schedule, labelled_shapes
 from projects.training.device import choose_device
@@ -31,6 +33,9 @@ from projects.training.records import Record, append_records, code_version, know
 from projects.training.run import FunctionProgram, make_run_folder
 
 _log = logging.getLogger(__name__)
+
+KNN = "kNN"
+"""The protocol of nearest neighbors in run records."""
 
 LINEAR_SCHEDULE = Schedule(
     iterations=300_000,
@@ -51,12 +56,14 @@ def evaluate(
     method: str = "",
     schedule: Schedule = LINEAR_SCHEDULE,
     batch_size: int = 32,
+    views: int = 0,
     device: str = "auto",
 ) -> None:
-    """Train a linear layer on frozen features of shapes for every label ratio, and test it.
+    """Train a linear layer on frozen features of shapes for every label ratio, and test it and nearest neighbors.
 
-    This is the protocol "lin" of the paper's table 6, on the features "fc1" of shapes without augmentation. What
-    OUT/results.json already contains is not measured again. 'pcrq probe' is quicker and repeats with random labels.
+    This is the protocol "lin" of the paper's table 6, on the features "fc1" of shapes without augmentation. The
+    kNN accuracy is that of the same features; the 5 nearest labelled shapes vote. What OUT/results.json already
+    contains is not measured again. 'pcrq probe' is quicker and repeats with random labels.
 
     Args:
         store: shape store with categories and the splits "train" and "test".
@@ -67,6 +74,7 @@ def evaluate(
         method: name of the network in the run record; empty for what the checkpoint says.
         schedule: number of steps and learning rate.
         batch_size: shapes per step.
+        views: number of quantized views per shape whose features are averaged; 0 for the features of the shape itself.
         device: cpu, cuda, cuda:1, …; auto uses a GPU if there is one.
 
     Raises:
@@ -80,6 +88,11 @@ def evaluate(
     _log.info("evaluate shapes: %s on %s of %s, on %s; output: %s", checkpoint, sizes, store, device, out)
 
     def accuracy(record: Record, labelled: LabelledFeatures, held_out: LabelledFeatures) -> float:
+        if record.protocol == KNN:
+            gallery, queries = (
+                (torch.from_numpy(x.features), torch.from_numpy(x.category).long()) for x in (labelled, held_out)
+            )
+            return knn_accuracy(*queries, *gallery)
         return sgd_probe(
             labelled,
             held_out,
@@ -97,24 +110,25 @@ def evaluate(
         "weights": weights_digest(network),
         "pretraining": network.pretraining,
         "network": network.hyper_parameters(),
-        "schedule": schedule.plain(),
-        "batch_size": batch_size,
+        **({"views": views} if views else {}),
     }
+    optimization = {"schedule": schedule.plain(), "batch_size": batch_size}
     about = {
         "task": "shape classification",
         "method": method or pretraining_method(network.pretraining),
-        "protocol": "lin",
         "seed": seed,
     }
     subsets = []
     for ratio in sorted(set(ratios)):
         labelled = train[label_subset(shapes.category[train], ratio)]
-        steps = {"steps": schedule.steps(ratio)}
-        subsets.append((labelled, _record(shapes, labelled, test, ratio=ratio, config={**config, **steps}, **about)))
+        linear = {**config, **optimization, "steps": schedule.steps(ratio)}
+        for protocol, metric, options in ((KNN, "kNN accuracy", config), ("lin", "accuracy", linear)):
+            kind = {"protocol": protocol, "metric": metric, "ratio": ratio, "config": options}
+            subsets.append((labelled, _record(shapes, labelled, test, **kind, **about)))
     results = out / "results.json"
-    records = _measure(network, shapes, subsets, test, accuracy, results, partial(tqdm, leave=False))
+    records = _measure(network, shapes, subsets, test, accuracy, results, partial(tqdm, leave=False), views)
     for record in records:
-        _log.info("%g %% of the labels: accuracy %.1f %%", 100 * record.ratio, 100 * record.value)
+        _log.info("%g %% of the labels: %s %.1f %%", 100 * record.ratio, record.metric, 100 * record.value)
     _log.info("recorded in %s", results)
     _log.info("next: pcrq report %s", out)
 
@@ -127,6 +141,7 @@ def probe(
     results: Path,
     ratios: Sequence[float],
     seeds: int,
+    views: int = 0,
     config: dict[str, Any] | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> list[Record]:
@@ -141,6 +156,7 @@ def probe(
         results: results file to append to.
         ratios: fractions of the labels, in (0, 1]: ⌈ratio·n⌉ random shapes of every category.
         seeds: number of random subsets per ratio.
+        views: number of quantized views per shape whose features are averaged; 0 for the features of the shape itself.
         config: further entries of the run record; a fingerprint of the weights is added.
         progress: wraps the embedding of batches and then the measurements, for example ``tqdm``.
 
@@ -156,7 +172,8 @@ def probe(
     about = {
         "method": method,
         "protocol": "linear, logistic regression",
-        "config": {**(config or {}), "weights": weights_digest(network)},
+        "metric": "accuracy",
+        "config": {**(config or {}), "weights": weights_digest(network), **({"views": views} if views else {})},
     }
     subsets = []
     for ratio, seed in product(dict.fromkeys(ratios), range(seeds)):
@@ -166,13 +183,12 @@ def probe(
     def accuracy(record: Record, labelled: LabelledFeatures, held_out: LabelledFeatures) -> float:
         return logistic_probe(labelled, held_out)
 
-    return _measure(network, store, subsets, test, accuracy, results, progress)
+    return _measure(network, store, subsets, test, accuracy, results, progress, views)
 
 
 def _record(store: ShapeStore, labelled: np.ndarray, test: np.ndarray, **about: Any) -> Record:
     """A record without its value."""
     return Record(
-        metric="accuracy",
         value=float("nan"),
         store=store.path.name,
         digest=store.digest,
@@ -191,6 +207,7 @@ def _measure(
     accuracy: Callable[[Record, LabelledFeatures, LabelledFeatures], float],
     results: Path,
     progress: Callable[[Iterable], Iterable],
+    views: int,
 ) -> list[Record]:
     """Measure and record what the results file does not contain yet.
 
@@ -202,6 +219,7 @@ def _measure(
         accuracy: measures one subset.
         results: results file to append to.
         progress: wraps loops.
+        views: number of quantized views per shape; 0 for the shape itself.
 
     Returns:
         The records of all subsets.
@@ -210,7 +228,7 @@ def _measure(
     missing = [(labelled, record) for labelled, record in subsets if record.key not in known]
     if missing:
         train = np.unique(np.concatenate([labelled for labelled, _ in subsets]))
-        features = embed(network, store, np.concatenate([train, test]), progress=progress).numpy()
+        features = embed(network, store, np.concatenate([train, test]), views=views, progress=progress).numpy()
         held_out = LabelledFeatures(features[len(train) :], store.category[test])
         for labelled, record in progress(missing):
             rows = np.searchsorted(train, labelled)

@@ -24,7 +24,7 @@ from pcrq import InputError
 from pcrq.checkpoint import weights_digest
 from pcrq.evaluation import label_subset
 from pcrq.stores import Shape, ShapeStore
-from projects.training.records import Record, append_records, check_resume_config, code_version
+from projects.training.records import NETWORK, Record, append_records, check_resume_config, code_version
 from projects.training.run import Run
 from projects.training.sampling import training_loader
 
@@ -223,7 +223,8 @@ def load_start(
     Args:
         protocol: "scratch", "ft" or "lin".
         pretrained: checkpoint or exported folder, for "ft" and "lin".
-        network: the architecture; None for that of the pretrained network.
+        network: the architecture; None for that of the pretrained network. Head sizes, batch normalization and the
+            initialization of new layers may differ from the pretrained network's.
         method: name of the pretraining in the run record; "" for what the checkpoint says.
 
     Raises:
@@ -247,8 +248,9 @@ def load_start(
 
 
 def _backbone(config: MIDNetConfig) -> dict[str, Any]:
-    """The options that pretrained weights depend on."""
-    return {name: value for name, value in asdict(config).items() if not name.endswith("_channels")}
+    """The options that decide the shapes and the meaning of pretrained weights."""
+    free = ("shape_channels", "point_channels", "bn_momentum", "bn_eps", "init")
+    return {name: value for name, value in asdict(config).items() if name not in free}
 
 
 def sgd(network: nn.Module, new_layers: nn.Module, start: Start, schedule: Schedule, steps: int) -> dict[str, Any]:
@@ -313,6 +315,7 @@ def check_resume(checkpoint: Mapping[str, Any], config: Mapping[str, Any], data:
     before = dict(checkpoint.get(KEY, {}))
     if "view" in before:  # the name in earlier versions
         before["augmentation"] = {**before.pop("view"), "uniform_scale": True}
+    before["network"] = {**NETWORK, **before.get("network", {})}
     check_resume_config(data.trainer.ckpt_path, before, _resume_config(config, data))
 
 

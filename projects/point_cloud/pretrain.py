@@ -37,7 +37,7 @@ from octree.pretrained import KEY, describe
 from pcrq import InputError
 from pcrq.evaluation import knn_accuracy, subset
 from projects.training.callbacks import KNNAccuracy, Throughput
-from projects.training.records import check_resume_config
+from projects.training.records import NETWORK, check_resume_config
 from projects.training.run import Program, Run, make_run_folder
 from projects.training.sampling import step_generator, training_loader
 
@@ -50,20 +50,24 @@ class Quantization:
 
     Args:
         bins: bins per axis; the paper uses 30 for point clouds; null for no quantization (plain MID-Net).
+        p: probability of quantizing a shape, in [0, 1]; the paper quantizes every shape.
         random_edges: sample the boundaries of the bins; otherwise they are evenly spaced.
         random_values: sample the value of a bin; otherwise it is the center.
 
     Raises:
-        InputError: ``bins`` is not positive.
+        InputError: ``bins`` is not positive, or ``p`` is not a probability.
     """
 
     bins: int | None = 30
+    p: float = 1.0
     random_edges: bool = True
     random_values: bool = True
 
     def __post_init__(self) -> None:
         if self.bins is not None and self.bins < 1:
             raise InputError(f"model.quantization.bins {self.bins}: must be at least 1, or null for no quantization")
+        if not 0 <= self.p <= 1:
+            raise InputError(f"model.quantization.p {self.p}: must be a probability in [0, 1]")
 
 
 @dataclass(frozen=True)
@@ -207,7 +211,7 @@ class MIDPretraining(pl.LightningModule):
         if options.bins is None:
             return batch
         choices = {"random_edges": options.random_edges, "random_values": options.random_values}
-        return quantize(batch, options.bins, generator, **choices)
+        return quantize(batch, options.bins, generator, p=options.p, **choices)
 
     def training_step(self, batch: PointBatch, batch_idx: int) -> torch.Tensor:
         """Classify the shape and its patches against the memory banks."""
@@ -256,7 +260,9 @@ class MIDPretraining(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Refuse to continue with another network, other shapes (rows of the banks) or another order of them."""
-        check_resume_config(self.trainer.ckpt_path, checkpoint.get("resume", {}), self._resume_config())
+        before = dict(checkpoint.get("resume", {}))
+        before["network"] = {**NETWORK, **before.get("network", {})}
+        check_resume_config(self.trainer.ckpt_path, before, self._resume_config())
 
     def _resume_config(self) -> dict[str, Any]:
         return {

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,8 @@ class Settings:
     """Sizes and budgets; the defaults take a few minutes on two CPU cores.
 
     Args:
-        count: shapes of each built-in category; one in five is a test shape.
+        count: training shapes of each built-in category.
+        test_count: test shapes of each built-in category; they cost little, and their number limits the noise.
         epochs: pretraining epochs of every method.
         batch_size: half of the paper's, for more steps per epoch.
         seed: random seed of shapes, weights, augmentation and order.
@@ -70,6 +71,7 @@ class Settings:
     """
 
     count: int = 16
+    test_count: int = 24
     epochs: int = 80
     batch_size: int = 16
     seed: int = 0
@@ -80,10 +82,9 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        if self.count < 5:
-            raise InputError(f"--count {self.count}: must be at least 5, so that every category has a test shape")
-        if self.epochs < 1:
-            raise InputError(f"--epochs {self.epochs}: must be at least 1")
+        for name in ("count", "test_count", "epochs"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name} {getattr(self, name)}: must be at least 1")
         if self.seed < 0:
             raise InputError(f"--seed {self.seed}: must be at least 0")
 
@@ -104,7 +105,11 @@ def quickstart(folder: Path, settings: Settings) -> Path:
     started = time.perf_counter()
     _check_folder(folder, settings)
     print("1/4 Preparing built-in shapes", flush=True)
-    items = builtin_items(settings.count, seed=settings.seed)
+    per_category = settings.count + settings.test_count
+    items = [
+        replace(item, split="train" if number % per_category < settings.count else "test")
+        for number, item in enumerate(builtin_items(per_category, seed=settings.seed))
+    ]
     path = folder / "shapes.h5"
     prepare(items, path, classes=class_names(), parts=part_names(), source="built-in shapes")
     get_reusable_executor().shutdown()  # frees the memory of the preparation's processes

@@ -110,7 +110,8 @@ class Segmentation(pl.LightningModule):
             fully connected layers, on a frozen backbone; "scratch" trains all layers from random weights.
         pretrained: checkpoint or exported folder of the pretrained network, for "ft" and "lin".
         method: name of the pretraining in the run record; empty for what the checkpoint says.
-        network: architecture of the network; null for that of the pretrained network.
+        network: architecture of the network; null for that of the pretrained network, with which it must agree in all
+            but the sizes of the heads, bn_momentum, bn_eps and init.
         augmentation: random rotation, shift and scaling of the training shapes.
         schedule: number of steps and learning rates.
         category_iterations: replaces schedule.iterations for some categories, where the number of steps is derived.

@@ -20,6 +20,7 @@ SOURCE = "Wu et al., Randomized Quantization, ICCV 2023"
 IMAGENET_TEST = 50_000
 FRAMEWORKS = {"MoCo v3": "MoCo-v3", "BYOL": "BYOL"}
 """Names in records and in the paper."""
+SHAPE_PROTOCOLS = ("lin", "ft", "scratch", "kNN")
 
 Column = float | str
 """A label ratio in (0, 1], or a name."""
@@ -151,7 +152,7 @@ def column_label(column: Column) -> str:
 
 
 def _describe_shapes(record: Record) -> dict[str, Any] | None:
-    if record.protocol not in ("lin", "ft", "scratch"):
+    if (record.protocol == "kNN") != (record.metric == "kNN accuracy") or record.protocol not in SHAPE_PROTOCOLS:
         return None
     name = f"{record.method} ({record.protocol})"
     return {

@@ -23,6 +23,9 @@ _RENAMED = {
 }
 """Fields of older versions by their names of today."""
 
+NETWORK = {"bn_momentum": 0.1, "bn_eps": 1e-5, "init": "default"}
+"""Values of MID-Net before they were options, which older records and checkpoints lack."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -100,11 +103,15 @@ def read_records(path: Path) -> list[Record]:
 
 def _upgraded(record: dict[str, Any], version: int) -> dict[str, Any]:
     """A record of any version with the names of this one."""
-    if version == VERSION:
+    record = {_RENAMED.get(version, {}).get(name, name): value for name, value in record.items()}
+    if not isinstance(record.get("config", {}), dict):
         return record
-    record = {_RENAMED[version].get(name, name): value for name, value in record.items()}
     config = dict(record.get("config", {}))
-    if "pretraining" in config:
+    if isinstance(config.get("network"), dict):
+        config["network"] = {**NETWORK, **config["network"]}
+    if "full_depth" in config:  # of 'pcrq probe'
+        config = {**NETWORK, **config}
+    if isinstance(config.get("pretraining"), dict):
         config["pretraining"] = upgraded_pretraining(config["pretraining"])
     if "view" in config:  # of fine-tuning
         config["augmentation"] = {**config.pop("view"), "uniform_scale": True}
@@ -119,6 +126,8 @@ def upgraded_pretraining(pretraining: dict[str, Any]) -> dict[str, Any]:
         pretraining["bins"] = None
     if isinstance(pretraining.get("augmentation"), dict):
         pretraining["augmentation"] = upgraded_pretraining(pretraining["augmentation"])
+    if isinstance(pretraining.get("optimization"), dict):  # of images, before these were options
+        pretraining["optimization"] = {"optimizer": "lars", "final_momentum": 1.0, **pretraining["optimization"]}
     return pretraining
 
 
@@ -164,9 +173,19 @@ def check_resume_config(checkpoint: object, before: Mapping[str, Any], now: Mapp
     Raises:
         InputError: a value of ``now`` differs.
     """
-    different = [name for name in now if before.get(name) != now[name]]
+    different = [
+        text for name in now if before.get(name) != now[name] for text in _different(name, before.get(name), now[name])
+    ]
     if different:
         raise InputError(
             f"{checkpoint}: trained with another {', '.join(different)}; resume with the same, or start anew in "
             "another --out"
         )
+
+
+def _different(name: str, before: object, now: object) -> list[str]:
+    """Name an option, or the entries of a group of options that differ, with their values of before."""
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return [name]
+    entries = (key for key in {**before, **now} if key not in before or key not in now or before[key] != now[key])
+    return [f"{name}.{key} ({before.get(key)})" for key in entries]

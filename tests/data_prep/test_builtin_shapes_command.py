@@ -32,7 +32,7 @@ def test_layout_is_written_instead_of_a_store(tmp_path, capsys):
         (["--layout", "modelnet40", "--out", "s.h5"], "writes a folder"),
         (
             ["--layout", "modelnet40", "--points", "9", "--out", "m"],
-            "leave --method, --resolution, --points and --jobs out",
+            "leave --method, --resolution, --points, --offset, --jobs out",
         ),
         (["--layout", "shapenet-part", "--categories", "vase", "--out", "m"], "no category 'vase'"),
         (["--layout", "shapenetcore-v1", "--out", "missing/m"], "does not exist"),

@@ -69,7 +69,7 @@ def test_simplify_agrees_with_a_loop_over_cells():
     cells: dict[tuple, list[int]] = {}
     for index, point in enumerate(cloud.points):
         cells.setdefault(tuple(np.floor((point + 1) / 2 * grid).clip(0, grid - 1).astype(int)), []).append(index)
-    thin = simplify(cloud, grid)
+    thin = simplify(cloud, grid, offset=0)
     assert len(thin.points) == len(cells)
     for row, cell in enumerate(sorted(cells)):
         inside = cells[cell]
@@ -79,12 +79,46 @@ def test_simplify_agrees_with_a_loop_over_cells():
         assert thin.labels[row] == np.bincount(cloud.labels[inside]).argmax()
 
 
+def test_simplify_with_an_offset_agrees_with_a_loop_over_points():
+    """In the words of O-CNN: enlarge the sphere, displace, fit a grid to the sphere, average, displace back."""
+    cloud, dim, offset = random_cloud(3000), 16, 0.55
+    cloud = PointCloud(cloud.points / np.linalg.norm(cloud.points, axis=1).max(), cloud.normals)
+    radius = 1.001
+    displacement = offset * 2 * radius / dim
+    radius += displacement * 1.001
+    cells: dict[tuple, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for point, normal in zip(cloud.points, cloud.normals, strict=True):
+        moved = point + displacement * normal
+        cell = tuple(int((moved[axis] + radius) * dim / (2 * radius)) for axis in range(3))
+        cells.setdefault(cell, []).append((moved, normal))
+    thin = simplify(cloud, dim, offset)
+    assert len(thin.points) == len(cells)
+    for row, cell in enumerate(sorted(cells)):
+        point, normal = (np.mean(values, axis=0) for values in zip(*cells[cell], strict=True))
+        normal /= np.linalg.norm(normal)
+        np.testing.assert_allclose(thin.normals[row], normal, atol=1e-12)
+        np.testing.assert_allclose(thin.points[row], point - displacement * normal, atol=1e-12)
+
+
+def test_the_offset_keeps_the_sides_of_a_thin_sheet_apart():
+    sides = np.repeat([-0.001, 0.001], 20_000)
+    flat = np.random.default_rng(0).uniform(-0.7, 0.7, (40_000, 2))
+    cloud = PointCloud(np.c_[flat, sides + 0.01], np.c_[np.zeros((40_000, 2)), np.sign(sides)])
+    thin = simplify(cloud)
+    np.testing.assert_allclose(thin.points[:, 2], 0.01 + 0.001 * thin.normals[:, 2], atol=1e-12)
+    assert 0.4 < (thin.normals[:, 2] > 0).mean() < 0.6
+    assert len(simplify(cloud, offset=0).points) < 0.6 * len(thin.points)
+
+
 def test_opposite_normals_in_a_cell_leave_a_unit_normal():
     up = np.array([0, 0, 1.0])
-    thin = simplify(PointCloud(np.zeros((2, 3)), np.stack([up, -up])))
+    thin = simplify(PointCloud(np.zeros((2, 3)), np.stack([up, -up])), offset=0)
     np.testing.assert_array_equal(thin.normals, [up])
+    sides = np.array([[0.1, 0.1, 0.1 - 1 / 60], [0.1, 0.1, 0.1 + 1 / 60]])  # moved into one cell
+    thin = simplify(PointCloud(sides, np.stack([up, -up])))
+    np.testing.assert_allclose([*thin.points, *thin.normals], [sides.mean(0), up])
     cells = np.repeat([[-0.5], [0.5]], 3, axis=1)[[1, 0, 1, 0]]
-    thin = simplify(PointCloud(cells, np.stack([-up, up, up, -up])))
+    thin = simplify(PointCloud(cells, np.stack([-up, up, up, -up])), offset=0)
     np.testing.assert_array_equal(thin.normals, [up, -up])  # of the first point of each cell
 
 
@@ -119,7 +153,7 @@ def test_every_patch_has_points_even_if_most_points_are_the_same():
 def test_simplify_does_not_depend_on_the_way_cells_are_numbered(grid):
     cloud = random_cloud(3000)
     cells = {tuple(cell) for cell in np.floor((cloud.points + 1) / 2 * grid).astype(int)}
-    assert len(simplify(cloud, grid).points) == len(cells)
+    assert len(simplify(cloud, grid, offset=0).points) == len(cells)
 
 
 @pytest.mark.parametrize("count", [1, 5, 99])
@@ -138,7 +172,8 @@ def box() -> Mesh:
 @pytest.mark.parametrize("method", ["scan", "sample"])
 def test_a_prepared_shape_is_normalised_and_can_be_put_back(box, method):
     shape = make_shape(box, "box", Pipeline(method=method, resolution=64))
-    assert np.linalg.norm(shape.points, axis=1).max() <= 1
+    np.testing.assert_allclose(bounding_sphere(shape.points)[0], 0, atol=1e-5)
+    assert 1 - 1e-5 < np.linalg.norm(shape.points, axis=1).max() <= 1
     assert shape.points.dtype == np.float32 and set(shape.labels.tolist()) == {0, 1}
     np.testing.assert_allclose(np.linalg.norm(shape.normals, axis=1), 1, atol=1e-6)
     assert len(np.unique(shape.patches)) == 100
@@ -170,6 +205,6 @@ def test_unusable_point_clouds_are_refused():
 
 
 def test_options_out_of_range_are_refused():
-    for wrong in ({"method": "guess"}, {"patches": 257}, {"grid": 0}, {"resolution": 0}, {"points": 0}):
+    for wrong in ({"method": "guess"}, {"patches": 257}, {"grid": 0}, {"resolution": 0}, {"points": 0}, {"offset": -1}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             Pipeline(**wrong)

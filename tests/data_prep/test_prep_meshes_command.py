@@ -53,6 +53,16 @@ def test_resolution_is_that_of_the_scanner_and_recorded(meshes, tmp_path):
     assert store[1].points.tolist() == shape.points.tolist()
 
 
+def test_offset_is_that_of_the_simplification_and_recorded(meshes, tmp_path):
+    for offset in (0.55, 0.0):
+        options = ["--offset", str(offset)] if offset != 0.55 else []
+        assert prep(meshes, tmp_path / "s.h5", "--resolution", "64", "--force", *options) == 0
+        store = ShapeStore(tmp_path / "s.h5")
+        assert (store.parameters["offset"], store.parameters["preparation"]) == (offset, 3)
+        shape = prepare_shape(meshes / "chair" / "b.obj", id="chair/b.obj", resolution=64, offset=offset)
+        assert store[1].points.tolist() == shape.points.tolist()
+
+
 def test_up_axis_is_brought_to_y(meshes, tmp_path):
     assert prep(meshes, tmp_path / "z.h5", "--up", "z") == 0
     points = ShapeStore(tmp_path / "z.h5")[0].points
@@ -76,6 +86,7 @@ def test_a_folder_of_broken_meshes_is_an_error(tmp_path, capsys):
         (["--method", "sample", "--points", "0"], "points 0"),
         (["--method", "sample", "--resolution", "64"], "--resolution"),
         (["--resolution", "1"], "resolution 1"),
+        (["--offset", "-0.1"], "offset -0.1 is not in [0, 1]"),
         (["--labels", "no.csv"], "no.csv"),
     ],
 )

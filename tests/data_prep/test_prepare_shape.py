@@ -15,7 +15,8 @@ from pcrq.stores.shape_store import ShapeStore
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("meshes")
-    trimesh.creation.annulus(0.3, 0.5, 0.2).export(folder / "ring.obj")
+    tilt = trimesh.transformations.euler_matrix(0.1, 0.2, 0.3)  # no ray meets an edge in a plane of symmetry
+    trimesh.creation.annulus(0.3, 0.5, 0.2, transform=tilt).export(folder / "ring.obj")
     trimesh.creation.capsule(1, 0.3).export(folder / "capsule.stl")
     return folder
 

@@ -5,11 +5,12 @@ import shutil
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial import KDTree
+from scipy.spatial.transform import Rotation
 
 from data_prep import sampling
-from data_prep.bounding_sphere import bounding_sphere
-from data_prep.mesh import Mesh, face_normals
-from data_prep.sampling import DIRECTIONS, sample, scan
+from data_prep.mesh import TO_Y_UP, Mesh, face_normals
+from data_prep.sampling import sample, scan
 
 
 @pytest.fixture(params=["compiled", "Open3D"], autouse=True)
@@ -32,13 +33,6 @@ def sphere() -> Mesh:
     return as_mesh(ball)
 
 
-def test_directions_are_the_faces_and_corners_of_a_cube():
-    assert DIRECTIONS.shape == (14, 3)
-    np.testing.assert_allclose(np.linalg.norm(DIRECTIONS, axis=1), 1)
-    whole = {tuple(np.sign(d.round(6)).astype(int)) for d in DIRECTIONS}
-    assert sorted(np.abs(d).sum() for d in whole) == [1] * 6 + [3] * 8
-
-
 def test_scan_of_a_sphere_lies_on_it_with_outward_normals(sphere):
     hits = scan(sphere, 64)
     outward = (hits.points - (10, 20, 30)) / 3
@@ -50,19 +44,25 @@ def test_scan_of_a_sphere_lies_on_it_with_outward_normals(sphere):
 
 
 def every_ray(mesh: Mesh, resolution: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points and normals of the scanner, with every ray of every view cast in float64 by the plane of each triangle."""
-    center, radius = bounding_sphere(mesh.vertices)
+    """Points and normals of O-CNN's virtual scanner, every ray cast in float64 by the plane of each triangle.
+
+    Rays start at the center of the bounding box plus half its diagonal towards the viewer, on a grid whose axes are
+    x and y, turned by the least rotation that turns z towards the viewer. The view along -z has the grid of z.
+    """
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    step = (high - low).max() / resolution
+    corners = [(high - low) * (x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, -1)]
     first, second, third = (mesh.vertices[mesh.faces[:, corner]] for corner in range(3))
     facing = np.cross(second - first, third - first)
     points, normals = [], []
-    for viewer in DIRECTIONS:
-        right = np.cross(np.eye(3)[np.abs(viewer).argmin()], viewer)
-        right /= np.linalg.norm(right)
-        upward = np.cross(viewer, right)
+    for towards in [*np.eye(3), *-np.eye(3), *corners]:
+        viewer = towards / np.linalg.norm(towards)
+        turn, axis = np.arccos(viewer[2]), np.cross((0, 0, 1), viewer)
+        grid = np.eye(3) if not axis.any() else Rotation.from_rotvec(turn * axis / np.linalg.norm(axis)).as_matrix()
         for row in range(resolution):
             for column in range(resolution):
-                across, high = ((2 * cell + 1) / resolution - 1 for cell in (column, row))
-                start = center + radius * (2 * viewer + across * right + high * upward)
+                across, up = (step * (cell - (resolution - 1) / 2) for cell in (column, row))
+                start = (low + high) / 2 + np.linalg.norm(high - low) / 2 * viewer + grid[:, :2] @ (across, up)
                 with np.errstate(divide="ignore", invalid="ignore"):
                     depth = ((first - start) * facing).sum(1) / (-viewer * facing).sum(1)
                     at = start - depth[:, None] * viewer
@@ -77,15 +77,36 @@ def every_ray(mesh: Mesh, resolution: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array(points), np.array(normals)
 
 
+@pytest.fixture(scope="module")
+def tilted() -> Mesh:
+    """A flat box beside a ball; the longest side of their bounding box is less than its diagonal views need."""
+    tilt = trimesh.transformations.euler_matrix(0.5, 1, 2)
+    flat = trimesh.creation.box((0.31, 1.7, 0.9)).apply_transform(tilt).apply_translation((0.4, -3, 8))
+    ball = trimesh.creation.icosphere(1, 0.6).apply_transform(tilt).apply_translation((0.1, -2, 9))
+    return as_mesh(trimesh.util.concatenate([flat, ball]))
+
+
 @pytest.mark.parametrize("resolution", [16, 17])
-def test_scan_equals_casting_every_ray(resolution):
-    flat = trimesh.creation.box((0.31, 1.7, 0.9)).apply_transform(trimesh.transformations.euler_matrix(0.5, 1, 2))
-    flat.apply_translation((0.4, -3, 8))
-    mesh = as_mesh(trimesh.util.concatenate([flat, trimesh.creation.icosphere(1, 0.6).apply_translation((0.1, -2, 9))]))
-    points, normals = every_ray(mesh, resolution)
-    hits = scan(mesh, resolution)
-    np.testing.assert_allclose(hits.points, points, atol=1e-5)
-    np.testing.assert_allclose(hits.normals, normals, atol=1e-9)
+def test_scan_equals_casting_every_ray(tilted, resolution):
+    hits = scan(tilted, resolution)
+    found, expected = np.hstack([hits.points, hits.normals]), np.hstack(every_ray(tilted, resolution))
+    assert len(found) == len(expected)
+    np.testing.assert_allclose(KDTree(expected).query(found)[0], 0, atol=1e-5)
+    np.testing.assert_allclose(KDTree(found).query(expected)[0], 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("up", ["x", "z"])
+def test_the_rays_depend_on_the_axes_of_the_source(tilted, up):
+    turned = Mesh(tilted.vertices[:, TO_Y_UP[up]], tilted.faces, up=up)
+    np.testing.assert_allclose(scan(turned, 32).points, scan(tilted, 32).points[:, TO_Y_UP[up]], atol=1e-5)
+    assert len(scan(Mesh(turned.vertices, turned.faces), 32).points) != len(scan(turned, 32).points)
+
+
+def test_a_flat_sheet_is_seen_from_both_sides():
+    sheet = Mesh(np.array([[0, 0, 5.0], [2, 0, 5], [2, 1, 5], [0, 1, 5]]), np.array([[0, 1, 2], [0, 2, 3]]))
+    hits = scan(sheet, 8)
+    assert sorted(hits.normals.tolist()) == [[0, 0, -1]] * 32 + [[0, 0, 1]] * 32  # 8 × 4 rays of either view along z
+    np.testing.assert_allclose(hits.points[:, 2], 5)
 
 
 def test_rasterizer_and_ray_casting_agree(monkeypatch):

@@ -74,6 +74,23 @@ def test_quantization_touches_coordinates_only_and_each_cloud_by_itself(batch):
             assert len(quantized.points[batch.batch_id == i, axis].unique()) <= 5
 
 
+def test_a_cloud_is_quantized_as_a_whole_with_probability_p(batch):
+    assert torch.equal(quantize(batch, 5, generator(), p=0).points, batch.points)
+    counts = torch.zeros(3)
+    for seed in range(200):
+        quantized = quantize(batch, 5, generator(seed), p=0.3).points
+        for i in range(3):
+            points, original = quantized[batch.batch_id == i], batch.points[batch.batch_id == i]
+            changed = [len(points[:, axis].unique()) <= 5 for axis in range(3)]
+            assert all(changed) or torch.equal(points, original)
+            counts[i] += all(changed)
+    assert ((counts / 200 - 0.3).abs() < 0.12).all()  # more than 3.5 standard deviations
+
+
+def test_p_of_one_takes_no_random_numbers(batch):
+    assert torch.equal(quantize(batch, 5, generator()).points, quantize(batch, 5, generator(), p=1.0).points)
+
+
 def test_calling_a_random_affine_map_is_sampling_applying_and_clipping(batch):
     augment = RandomAffine(angle=30, shift=0.4)
     expected = clip(augment.sample(3, generator=generator(2))(batch))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from octree.batch_octree import build_neighbors, build_octree
+from octree.point_batch import PointBatch
 from pcrq import InputError
 
 DEPTH = 4
@@ -47,6 +48,14 @@ def test_leaves_hold_the_mean_of_their_points(batch):
         torch.testing.assert_close(octree.points[DEPTH][leaf], mean, atol=1e-4, rtol=0)
         normal = torch.nn.functional.normalize(batch.normals[mine].mean(dim=0), dim=0)
         torch.testing.assert_close(octree.normals[DEPTH][leaf], normal, atol=1e-4, rtol=0)
+
+
+def test_normals_that_cancel_out_leave_that_of_the_first_point():
+    """The two sides of a sheet, as O-CNN has them: a sum of length below 1e-6 is replaced by the first normal."""
+    tilted, up = torch.tensor([0.6, 0.0, 0.8]), torch.tensor([0.0, 0.0, 1.0])
+    points = torch.tensor([[0.51, 0.5, 0.5], [-0.5, -0.5, -0.5], [0.5, 0.5, 0.51], [-0.49, -0.5, -0.5]])
+    octree = build_octree(PointBatch.from_points(points, normals=torch.stack([tilted, -up, -tilted, up])), DEPTH)
+    assert torch.equal(octree.normals[DEPTH], torch.stack([-up, tilted]))
 
 
 def test_it_equals_octrees_built_one_by_one_and_merged(batch):

@@ -150,6 +150,12 @@ def test_bins_below_one(batch, bins):
         quantize(batch, bins)
 
 
+@pytest.mark.parametrize("p", [-0.1, 1.1])
+def test_a_probability_out_of_range(batch, p):
+    with pytest.raises(InputError, match=f"p={p}: must be a probability"):
+        quantize(batch, 5, p=p)
+
+
 def features_of(batch, channels=(128, 64), local=None):
     rows = len(batch.points) if local is None else int(local.max()) + 1
     return MIDFeatures(torch.rand(batch.batch_size, channels[0]), torch.rand(rows, channels[1]), local)

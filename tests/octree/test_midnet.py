@@ -1,5 +1,8 @@
 """MID-Net: its sizes, its independence of the batch, and its heads against the plain formulation."""
 
+from dataclasses import replace
+
+import numpy as np
 import ocnn
 import pytest
 import torch
@@ -8,6 +11,7 @@ from ocnn.nn.octree_interp import octree_linear_pts
 
 from octree import PointBatch
 from octree.batch_octree import build_neighbors, build_octree, interpolate_to_children
+from octree.downstream import PartSegmenter, ShapeClassifier
 from octree.hrnet import upsample_to
 from octree.midnet import MIDNet, MIDNetConfig, leaf_features
 from pcrq import InputError
@@ -49,6 +53,66 @@ def test_a_shape_has_the_same_features_alone_and_in_a_batch(network, batch):
     for name in ("global_feature", "local_feature"):
         parts = torch.cat([getattr(features, name) for features in alone])
         torch.testing.assert_close(getattr(together, name), parts, atol=1e-4, rtol=1e-4)
+
+
+def test_batch_normalization_follows_the_formulas_of_tensorflow(batch):
+    """Decay 0.99 of O-CNN is a momentum of 0.01. TensorFlow's fused kernel also keeps the unbiased variance."""
+    network = MIDNet(MIDNetConfig(**SMALL, nempty=True, bn_momentum=0.01, bn_eps=1e-3))
+    seen: dict[str, list] = {}
+    norms = {name: module for name, module in network.named_modules() if isinstance(module, torch.nn.BatchNorm1d)}
+    for name, norm in norms.items():
+        norm.register_forward_hook(
+            lambda _, inputs, out, name=name: seen.setdefault(name, []).append((inputs[0], out.clone()))
+        )
+    for _ in range(4):
+        network(batch)
+        batch = replace(batch, points=batch.points * 0.9)
+    assert len(seen) == len(norms) > 10
+    for name, steps in seen.items():
+        mean, variance = 0.0, 1.0
+        for inputs, output in steps:
+            values = inputs.detach().double().numpy()
+            expected = (values - values.mean(axis=0)) / np.sqrt(values.var(axis=0) + 1e-3)
+            np.testing.assert_allclose(output.detach().numpy(), expected, atol=1e-3, rtol=1e-3)
+            mean = 0.99 * mean + (1 - 0.99) * values.mean(axis=0)
+            variance = 0.99 * variance + (1 - 0.99) * values.var(axis=0, ddof=1)
+        np.testing.assert_allclose(norms[name].running_mean.numpy(), mean, atol=1e-6)
+        np.testing.assert_allclose(norms[name].running_var.numpy(), variance, rtol=1e-5)
+
+
+def test_xavier_weights_have_the_spread_of_tensorflows_matrices():
+    """TensorFlow's Xavier is uniform with variance 2 / (rows + columns); O-CNN's kernels are C_out x 27 C_in."""
+    torch.manual_seed(0)
+    network = MIDNet(width=64, blocks=1, depth=5, init="xavier")
+    first, last, hidden = network.backbone.front_leaves.conv, network.shape_head.fc2, network.point_head.hidden
+    spread = {first.weights: 2 / (32 + 27 * 4), last.weight: 2 / (512 + 128), hidden.weight: 2 / (7 * 64 + 32 + 128)}
+    for weight, variance in spread.items():
+        assert weight.std().item() == pytest.approx(variance**0.5, rel=0.05)
+        assert weight.abs().max().item() == pytest.approx((3 * variance) ** 0.5, rel=0.01)
+    assert first.weights.std() > 2 * MIDNet(width=64, blocks=1, depth=5).backbone.front_leaves.conv.weights.std()
+    assert last.bias.abs().max() == 0
+    assert network.point_head.out.bias.abs().max().item() == pytest.approx((6 / 65) ** 0.5, rel=0.1)
+
+
+def test_new_layers_of_downstream_networks_have_the_initialization_of_their_config():
+    config = MIDNetConfig(**SMALL, init="xavier")
+    classifier, segmenter = ShapeClassifier(config, 3), PartSegmenter(config, 3)
+    assert classifier.head.fc2.bias.abs().max() == 0 and segmenter.head.out.bias.abs().max() > 0
+    with pytest.raises(InputError, match="init 'kaiming': choose default or xavier"):
+        MIDNetConfig(init="kaiming")
+
+
+def test_downstream_networks_have_the_batch_normalization_of_their_config():
+    config = MIDNetConfig(**SMALL, bn_momentum=0.02, bn_eps=1e-2)
+    for network in (MIDNet(config), ShapeClassifier(config, 3), PartSegmenter(config, 3)):
+        norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm1d)]
+        assert {(norm.momentum, norm.eps) for norm in norms} == {(0.02, 1e-2)}
+
+
+@pytest.mark.parametrize("options", [{"bn_momentum": 0.0}, {"bn_momentum": 1.5}, {"bn_eps": 0.0}])
+def test_batch_normalization_out_of_range_is_refused(options):
+    with pytest.raises(InputError, match=r"bn_momentum .*, bn_eps .*: must be in"):
+        MIDNetConfig(**options)
 
 
 def test_features_do_not_depend_on_the_order_of_points(network, batch):

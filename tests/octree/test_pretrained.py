@@ -5,14 +5,17 @@ import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 import octree
+from octree import collate, quantize
 from octree.midnet import MIDNet, MIDNetConfig
 from octree.pretrained import describe, load_pretrained, pretraining_method, save_pretrained
 from pcrq import InputError
+from pcrq.stores import Shape
 
 CONFIG = MIDNetConfig(depth=4, full_depth=1, width=16, blocks=1, nempty=True)
 PRETRAINING = {"bins": 30, "random_edges": True, "epochs": 7, "store": "shapes.h5", "seed": 0}
@@ -74,6 +77,22 @@ def test_what_is_not_known_about_the_pretraining_is_empty(network, tmp_path):
     assert load_pretrained(save_pretrained(MIDNet(CONFIG), tmp_path / "network")).pretraining == {}
     about = {"config": network.hyper_parameters()}  # as checkpoints of older versions have it
     assert load_pretrained(save_checkpoint(tmp_path / "old.ckpt", network, midnet=about)).pretraining == {}
+
+
+def test_batch_normalization_is_recorded_and_was_pytorchs_before_it_was_an_option(network, tmp_path):
+    new = MIDNet(CONFIG, bn_momentum=0.01, bn_eps=1e-3)
+    loaded = [
+        load_pretrained(save_pretrained(new, tmp_path / "new")),
+        load_pretrained(save_checkpoint(tmp_path / "new.ckpt", new)),
+    ]
+    about = describe(network, PRETRAINING)
+    for name in ("bn_momentum", "bn_eps", "init"):
+        del about["config"][name]
+    loaded.append(load_pretrained(save_checkpoint(tmp_path / "old.ckpt", network, midnet=about)))
+    norms = [[module for module in net.modules() if isinstance(module, torch.nn.BatchNorm1d)] for net in loaded]
+    found = [{(norm.momentum, norm.eps) for norm in of_one} for of_one in norms]
+    assert found == [{(0.01, 1e-3)}, {(0.01, 1e-3)}, {(0.1, 1e-5)}]
+    assert same_weights(loaded[2], network) and loaded[2].config == CONFIG
 
 
 def test_an_export_tells_other_programs_what_it_is(network, exported):
@@ -227,3 +246,24 @@ def test_an_export_that_fails_leaves_nothing_behind(network, tmp_path, monkeypat
         save_pretrained(MIDNet(CONFIG), tmp_path / "network", force=True)
     assert [entry.name for entry in tmp_path.iterdir()] == ["network"] * there_before
     assert not there_before or same_weights(load_pretrained(tmp_path / "network"), network)
+
+
+def test_features_are_averaged_over_quantized_views(network):
+    random = np.random.default_rng(5)
+    clouds = [random.normal(size=(100, 3)).astype(np.float32) for _ in range(4)]
+    clouds = [cloud / np.linalg.norm(cloud, axis=1, keepdims=True) for cloud in clouds]  # spheres, so normals as well
+    shapes = [Shape(0.9 * cloud, cloud, id=str(i)) for i, cloud in enumerate(clouds)]
+    batch = collate(shapes)
+    network.eval()
+    generator = torch.Generator().manual_seed(7)
+    expected = sum(network.embed(quantize(batch, 30, generator)) for _ in range(3)) / 3
+    found = octree.embed(network, shapes, views=3, seed=7)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert not torch.allclose(found, octree.embed(network, shapes), atol=1e-3)
+
+
+@pytest.mark.parametrize(("pretraining", "views"), [({"bins": None}, 2), ({}, 1), (PRETRAINING, -1)])
+def test_views_need_a_network_that_was_pretrained_with_quantization(network, pretraining, views):
+    network.pretraining = pretraining
+    with pytest.raises(InputError, match="views"):
+        octree.embed(network, [], views=views)

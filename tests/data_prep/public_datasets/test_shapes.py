@@ -18,7 +18,12 @@ from packing import pack
 
 from data_prep.builtin_shapes import builtin_items, generate, part_names
 from data_prep.layouts import SYNSETS, model_id, write_modelnet40, write_shapenet_part, write_shapenetcore
-from data_prep.public_datasets import collect_modelnet40, collect_shapenet_part, collect_shapenetcore
+from data_prep.public_datasets import (
+    collect_modelnet10,
+    collect_modelnet40,
+    collect_shapenet_part,
+    collect_shapenetcore,
+)
 from pcrq import InputError
 from pcrq.evaluation.features import label_subset
 from pcrq.stores.shape_store import ShapeStore
@@ -295,6 +300,20 @@ def test_modelnet40_becomes_a_store_with_y_up(published, tmp_path, packing):
         assert size == pytest.approx(np.ptp(original.vertices, axis=0), rel=0.05)
 
 
+def test_modelnet10_has_its_own_command_and_classes(copy, tmp_path, capsys):
+    folder = copy("ModelNet40")
+    assert prep("modelnet10", folder, tmp_path / "m.h5") == 2
+    assert "the class 'lamp' is not one of ModelNet10; use 'pcrq prep modelnet40'" in capsys.readouterr().err
+    (folder / "lamp").rename(folder / "night_stand")
+    for file in folder.glob("night_stand/*/*.off"):
+        file.rename(file.with_name(file.name.replace("lamp", "night_stand")))
+    assert prep("modelnet10", folder, tmp_path / "m.h5", "--resolution", "32") == 0
+    store = ShapeStore(tmp_path / "m.h5")
+    assert store.classes == ["chair", "night_stand"] and store.source == "ModelNet10, ModelNet40"
+    assert (store.id[6], store.split[6]) == ("night_stand/train/night_stand_0001.off", "train")
+    assert store.id == [item.id for item in collect_modelnet10(folder).items]
+
+
 def test_modelnet40_turns_x_y_z_to_y_z_x(published):
     for item, index in zip(collect_modelnet40(published / "ModelNet40").items, [0, 1, 2, 3, 5, 4], strict=False):
         lines = (published / "ModelNet40" / item.id).read_text().removeprefix("OFF").split()
@@ -526,23 +545,31 @@ def test_stamps_follow_the_content(copy, tmp_path):
     assert [id for id in zips[0] if zips[0][id] != zips[1][id]] == ["chair/train/chair_0001.off"]
 
 
-def test_download_fetches_what_is_not_there_yet(published, tmp_path, monkeypatch, capsys):
-    asked = []
+@pytest.mark.parametrize(
+    ("command", "published_at"),
+    [
+        ("modelnet40", "http://modelnet.cs.princeton.edu/ModelNet40.zip"),
+        ("modelnet10", "http://3dvision.princeton.edu/projects/2014/3DShapeNets/ModelNet10.zip"),
+    ],
+)
+def test_download_fetches_what_is_not_there_yet(command, published_at, copy, tmp_path, monkeypatch, capsys):
+    asked, folder = [], copy("ModelNet40")
+    shutil.rmtree(folder / "lamp")
 
     def download(url, target, *, sha256=None, size=None):
         asked.append((url, sha256))
-        pack(published / "ModelNet40", target)
+        pack(folder, target)
         return target
 
     monkeypatch.setattr("data_prep.download.download", download)
     for _ in range(2):
-        assert prep("modelnet40", tmp_path / "M.zip", tmp_path / "m.h5", "--download") == 0
+        assert prep(command, tmp_path / "M.zip", tmp_path / "m.h5", "--download", "--resolution", "32") == 0
     ((url, checksum),) = asked
-    assert url == "http://modelnet.cs.princeton.edu/ModelNet40.zip" and len(checksum) == 64
-    assert prep("modelnet40", tmp_path / "folder", tmp_path / "m.h5", "--download") == 2
+    assert url == published_at and len(checksum) == 64
+    assert prep(command, tmp_path / "folder", tmp_path / "m.h5", "--download") == 2
     assert "must end in .zip" in capsys.readouterr().err
-    assert prep("modelnet40", tmp_path / "other.zip", tmp_path / "m.h5") == 2
-    assert "add --download to get ModelNet40" in capsys.readouterr().err
+    assert prep(command, tmp_path / "other.zip", tmp_path / "m.h5") == 2
+    assert f"add --download to get ModelNet{command[-2:]}" in capsys.readouterr().err
 
 
 def test_a_failed_download_says_where_else_to_look(tmp_path, monkeypatch, capsys):
@@ -573,7 +600,7 @@ def test_options_of_scanning_do_not_fit_point_clouds(published, tmp_path, capsys
     assert "--seed" in text and "--method" not in text and "--points" not in text
 
 
-@pytest.mark.parametrize("command", ["shapenet", "modelnet40", "shapenet-part"])
+@pytest.mark.parametrize("command", ["shapenet", "modelnet40", "modelnet10", "shapenet-part"])
 def test_help_states_the_terms_and_an_example(command, capsys):
     with pytest.raises(SystemExit):
         main(["prep", command, "--help"])

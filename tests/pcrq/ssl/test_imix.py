@@ -5,8 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pcrq import InputError
 from pcrq.ssl import BYOL, IMix
-from pcrq.ssl.mixing import mix, virtual_labels
+from pcrq.ssl.mixing import input_mix, mix, virtual_labels
 
 SHARE = torch.tensor([0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 0.55, 0.65])
 PARTNER = torch.tensor([3, 0, 1, 2, 4, 7, 5, 6])  # sample 4 is its own partner
@@ -60,6 +61,48 @@ def test_the_loss_is_the_same_mix_of_the_losses_of_both_labels(make_framework, v
             [shares[row] * price(row, row) + (1 - shares[row]) * price(row, int(PARTNER[row])) for row in range(8)]
         )
     assert FixedIMix(SHARE)(framework, *views).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_inputmix_adds_other_views_of_the_whole_batch_and_keeps_half_of_the_view():
+    baseline, samples = IMix(inputmix=2), torch.randn(6, 2, 3, generator=torch.Generator().manual_seed(1))
+    shares, partners = baseline.sample_inputs(6, torch.device("cpu"), torch.Generator().manual_seed(0))
+    mixed = input_mix(samples, shares, partners)
+    for row in range(6):
+        parts = [samples[row], *(samples[partner[row]] for partner in partners)]
+        expected = sum(float(share) * part.double().numpy() for share, part in zip(shares[:, row], parts, strict=True))
+        np.testing.assert_allclose(mixed[row].numpy(), expected, atol=1e-6)
+    assert all(torch.equal(partner.sort().values, torch.arange(6)) for partner in partners)
+
+
+@pytest.mark.parametrize("others", [1, 2, 3])
+def test_half_of_an_input_is_shared_by_a_flat_dirichlet_distribution(others):
+    """Its marginals are Beta(1, K): mean 1 / (K + 1), and P(x > 1/2) = 2^-K."""
+    shares, _ = IMix(others).sample_inputs(40_000, torch.device("cpu"), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(shares.sum(dim=0), torch.ones(40_000))
+    half = 2 * torch.cat([shares[:1] - 0.5, shares[1:]])
+    assert half.min() >= 0
+    for share in half:
+        assert share.mean().item() == pytest.approx(1 / (others + 1), abs=0.01)
+        assert (share > 0.5).float().mean().item() == pytest.approx(0.5**others, abs=0.01)
+
+
+def test_both_networks_see_the_mixed_inputs_and_only_the_online_network_their_mix(make_framework, views, kind):
+    framework, seen = make_framework(kind), {"online": [], "target": []}
+    framework.encoder.register_forward_pre_hook(lambda _, args: seen["online"].append(args[0]))
+    framework.target_encoder.register_forward_pre_hook(lambda _, args: seen["target"].append(args[0]))
+    baseline = IMix(inputmix=2)
+    baseline(framework, *views, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    mixed = input_mix(torch.cat(views), *baseline.sample_inputs(16, torch.device("cpu"), generator)).chunk(2)
+    for view, online, target in zip(mixed, seen["online"], seen["target"], strict=True):
+        assert torch.equal(target, view)
+        assert torch.equal(online, mix(view, *baseline.sample(8, torch.device("cpu"), generator)))
+
+
+def test_inputmix_is_an_option_of_records_only_where_it_is_used():
+    assert (IMix().options, IMix(inputmix=2).options) == ({}, {"inputmix": 2})
+    with pytest.raises(InputError, match="inputmix -1: must be at least 0"):
+        IMix(inputmix=-1)
 
 
 def test_only_the_online_network_sees_mixes(make_framework, views, kind):

@@ -16,6 +16,8 @@ def test_the_momentum_rises_from_its_start_to_one_along_a_cosine():
     assert cosine_momentum(200, 400, 0.99) == pytest.approx(0.995)
     assert cosine_momentum(400, 400, 0.99) == 1
     assert cosine_momentum(500, 400, 0.996) == 1  # a training that goes on longer than it said
+    assert {cosine_momentum(step, 400, 0.99, 0.99) for step in range(500)} == {0.99}
+    assert cosine_momentum(100, 400, 0.9, 0.98) == pytest.approx(0.98 - 0.08 * (1 + math.sqrt(0.5)) / 2)
 
 
 def test_the_distance_to_a_network_that_rests_shrinks_by_the_momentum_each_time():

@@ -42,15 +42,37 @@ def test_a_channel_of_zeros_and_a_layer_that_says_one_value_stay():
     assert torch.equal(round_activation(constant, torch.tensor(0.3), torch.tensor(0.3), 4), constant)
 
 
-def test_the_gradient_passes_as_if_nothing_were_rounded():
-    weight, activation = normal(4, 50).requires_grad_(), normal(50).requires_grad_()
-    round_weight(weight, 4).sum().backward()
-    assert torch.equal(weight.grad, torch.ones(4, 50))
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_the_gradient_of_weights_passes_rounding_and_the_distance_of_the_levels_but_not_clamping(bits):
+    """Published: clamp(round(w / s)) · s with s = max|w| / ((2^bits - 1) / 2) of the channel, not detached."""
+    weight, upstream, half = normal(6, 40), normal(6, 40).flip(1).numpy(), np.float32((2**bits - 1) / 2)
+    expected = np.zeros((6, 40))
+    for channel, values in enumerate(weight.numpy()):
+        largest = np.abs(values).argmax()
+        step = abs(values[largest]) / half  # the largest is half a level from two: float32 decides on its rounding
+        rounded = np.round(values / step)
+        level = np.clip(rounded, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        passed = level == rounded
+        expected[channel] = upstream[channel] * passed
+        of_step = (upstream[channel] * (level - passed * values / step)).sum()
+        expected[channel, largest] += of_step * np.sign(values[largest]) / half
+    weight.requires_grad_()
+    (round_weight(weight, bits) * torch.from_numpy(upstream.copy())).sum().backward()
+    np.testing.assert_allclose(weight.grad.numpy(), expected, atol=1e-4)
+
+
+def test_the_gradient_of_activations_passes_rounding_but_not_clamping():
+    activation = normal(50).requires_grad_()
     round_activation(activation, torch.tensor(-9.0), torch.tensor(9.0), 4).sum().backward()
     assert torch.allclose(activation.grad, torch.ones(50))
     activation.grad = None
     round_activation(activation, torch.tensor(-0.5), torch.tensor(0.5), 4).sum().backward()
     assert activation.grad[activation.abs() > 0.6].abs().sum() == 0  # clamped
+    low, high, values = torch.tensor(-0.43), torch.tensor(0.9), torch.linspace(-1, 1.5, 500).requires_grad_()
+    round_activation(values, low, high, 4).sum().backward()
+    step = 1.33 / 15  # the lowest level is round(-0.43 / step) = -5, so values round to -5 … 10
+    rounded = np.round(values.detach().double().numpy() / step)
+    np.testing.assert_array_equal(values.grad.numpy(), (rounded >= -5) & (rounded <= 10))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -38,7 +38,7 @@ def test_help_loads_nothing_heavy():
             ["prep"],
             ["prep", "meshes"],
         ),
-        *(["prep", name] for name in ("shapes", "shapenet", "modelnet40", "shapenet-part")),
+        *(["prep", name] for name in ("shapes", "shapenet", "modelnet40", "modelnet10", "shapenet-part")),
         *(["prep", name] for name in ("audio", "sounds", "nsynth", "urbansound8k", "voxceleb1", "voxforge")),
         ["prep", "speech-commands"],
     ],

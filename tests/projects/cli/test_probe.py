@@ -45,6 +45,18 @@ def test_another_network_in_the_same_file_is_measured_anew(store_path, checkpoin
     assert second.value == 0.5  # and by none at all not
 
 
+def test_features_of_quantized_views_are_measured_beside_those_of_the_shapes(store_path, checkpoint, capsys):
+    command = ["probe", str(store_path), "--checkpoint", str(checkpoint), "--ratios", "1", "--seeds", "1"]
+    assert main([*command, "--views", "2"]) == 2
+    assert "pretrained with quantization" in capsys.readouterr().err
+    content = torch.load(checkpoint, weights_only=True)
+    content["midnet"]["pretraining"] = {"bins": 30}
+    torch.save(content, checkpoint)
+    assert main(command) == main([*command, "--views", "2"]) == 0
+    shapes, views = read_records(checkpoint.parent / "results.json")
+    assert "views" not in shapes.config and views.config == {**shapes.config, "views": 2}
+
+
 def test_an_interrupted_probe_keeps_what_was_measured(store_path, checkpoint, monkeypatch):
     from projects.point_cloud import evaluate
 

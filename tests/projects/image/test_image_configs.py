@@ -27,7 +27,7 @@ CONFIGS = Path(__file__).parents[3] / "projects/image/configs"
 ARM_FILES = sorted((CONFIGS / "variants").glob("*.yaml"))
 RUNNABLE = [
     variant for variant in ARM_FILES if variant.stem != "msf"
-]  # msf_small is the same with less than 300 MB of memory
+]  # msf_small is the same with less than 2.1 GB of memory
 BYOL_TOO = [variant for variant in RUNNABLE if not variant.stem[-1].isdigit() and "midpoint" not in variant.stem]
 ONE_STEP = [
     *("--trainer.limit_train_batches=1", "--trainer.max_epochs=1", "--model.optimization.warmup_epochs=0"),
@@ -83,15 +83,18 @@ DACL, IMIX, SSQL = ({"model": {"baseline": {"class_path": f"pcrq.ssl.{name}"}}} 
 
 
 def mean_shift(out: int, memory: int) -> dict:
-    """BYOL whose targets are the five nearest features of a memory."""
+    """BYOL with a constant momentum, whose targets are the five nearest features of a memory."""
     baseline = {"class_path": "pcrq.ssl.MSF", "init_args": {"out": out, "memory": memory, "neighbours": 5}}
-    return {"model": {"framework": "byol", "heads": {"out": out}, "baseline": baseline}}
+    momentum = {"momentum": 0.99, "final_momentum": 0.99}
+    return {"model": {"framework": "byol", "heads": {"out": out}, "baseline": baseline, "optimization": momentum}}
 
+
+INPUTMIX = {"model": {"baseline": {**IMIX["model"]["baseline"], "init_args": {"inputmix": 2}}}}
 
 VARIANTS = {  # by file: what the report calls it, how its views are made, and all else that it sets
     "cr": ("CR", CR, {}),
     "cr_dacl": ("CR + DACL", CR, DACL),
-    "cr_imix": ("CR + i-Mix", CR, IMIX),
+    "cr_imix": ("CR + i-Mix", CR, INPUTMIX),
     "cr_ssql": ("CR + SSQL", CR, SSQL),
     "cr_rq": ("CR+RQ", replace(CR, bins=8), {}),
     "rrc": ("RRC", RRC, {}),
@@ -105,7 +108,7 @@ VARIANTS = {  # by file: what the report calls it, how its views are made, and a
     **{f"rrc_rq_{bins}": ("RRC+RQ", replace(RRC, bins=bins), {}) for bins in (2, 3, 5, 10, 15, 20, 30)},
     "rrc_cj": ("RRC+CJ", replace(RRC, colour="CJ"), {}),
     "full": ("Full", replace(RRC, colour="Full", flip=True), {}),
-    "msf": ("MSF", replace(RRC, flip=True), mean_shift(512, 128_000) | {"trainer": {"max_epochs": 200}}),
+    "msf": ("MSF", replace(RRC, flip=True), mean_shift(512, 1_024_000) | {"trainer": {"max_epochs": 200}}),
     "msf_small": ("MSF", replace(RRC, flip=True), mean_shift(128, 4_096)),
 }
 
@@ -154,7 +157,7 @@ def test_the_papers_values_for_imagenet(printed, framework, momentum):
     assert augmentation(config) == replace(RRC, bins=8)
     assert (trainer["max_epochs"], trainer["sync_batchnorm"], trainer["precision"]) == (100, True, "16-mixed")
     assert model["heads"] == {"hidden": 4096, "out": 256, "temperature": 1.0}
-    common = {"optimizer": "lars", "weight_decay": 1e-6, "warmup_epochs": 10}
+    common = {"optimizer": "lars", "weight_decay": 1e-6, "warmup_epochs": 10, "final_momentum": 1.0}
     assert model["optimization"] == {**common, "learning_rate": 0.6, "momentum": 0.99}
     for epochs in (300, 800):
         longer = printed(main, f"imagenet_{framework}", f"longer/{framework}_{epochs}")
@@ -167,8 +170,11 @@ def test_the_papers_values_for_imagenet(printed, framework, momentum):
 def test_the_papers_values_for_mean_shift(printed):
     config = printed(main, "imagenet_byol", "variants/msf")
     assert (config["model"]["framework"], config["joint batch"], config["trainer"]["max_epochs"]) == ("byol", 4096, 200)
-    assert config["model"]["baseline"] == mean_shift(512, 128_000)["model"]["baseline"]
+    # the command line of UMBCvision/MSF's run_msf.sh: --topk 5 --momentum 0.99 --mem_bank_size 1024000
+    assert config["model"]["baseline"] == mean_shift(512, 1_024_000)["model"]["baseline"]
     assert config["model"]["heads"]["out"] == 512
+    optimization = config["model"]["optimization"]
+    assert (optimization["momentum"], optimization["final_momentum"]) == (0.99, 0.99)
 
 
 def test_the_papers_values_for_the_linear_probe(printed):

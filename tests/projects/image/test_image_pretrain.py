@@ -111,7 +111,7 @@ def test_accumulated_gradients_resume_exactly_too(pictures, tmp_path):
 
 
 def test_a_run_of_an_older_version_resumes_exactly(pictures, tmp_path):
-    """The baseline was a part of the framework and called rival, 0 bins meant none, and LARS was the only optimizer."""
+    """The baseline was a part of the framework and called rival, 0 bins meant none, and two options did not exist."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     options = ("--trainer.max_epochs=2", "--knn.every_n_epochs=0", *MSF)
     fit(pictures, whole, *options)
@@ -122,7 +122,7 @@ def test_a_run_of_an_older_version_resumes_exactly(pictures, tmp_path):
         state[f"framework.rival.{name.removeprefix('baseline.')}"] = state.pop(name)
     resume["rival"], resume["rival_options"] = resume.pop("baseline"), resume.pop("baseline_options")
     resume["augmentation"]["bins"] = 0
-    del resume["optimization"]["optimizer"]
+    del resume["optimization"]["optimizer"], resume["optimization"]["final_momentum"]
     torch.save(checkpoint, parts / "checkpoints/last.ckpt")
     assert fit(pictures, parts, *options, "--resume=last") == 0
     assert_equal_ends(whole, parts)

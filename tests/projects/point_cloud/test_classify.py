@@ -61,6 +61,20 @@ def test_fine_tuning_starts_from_the_pretrained_network_and_names_it(parts_path,
             torch.testing.assert_close(trained[f"network.backbone.{name}"], tensor)
 
 
+def test_batch_normalization_is_that_of_the_pretrained_network_or_of_the_options(parts_path, pretrained_path, tmp_path):
+    given = f"--model.network={{{NETWORK.split('{')[1][:-1]}, bn_momentum: 0.01, bn_eps: 1.0e-3}}"
+    for run, options in {"its": [], "given": [given]}.items():
+        fit(parts_path, tmp_path / run, f"--model.pretrained={pretrained_path}", "--trainer.max_steps=3", *options)
+    networks = [read_records(tmp_path / run / "results.json")[0].config["network"] for run in ("its", "given")]
+    assert [(found["bn_momentum"], found["bn_eps"]) for found in networks] == [(0.1, 1e-5), (0.01, 1e-3)]
+    start = load_pretrained(pretrained_path).backbone.front_leaves.bn.running_mean
+    moved = [
+        (saved(tmp_path / run)["state_dict"]["network.backbone.front_leaves.bn.running_mean"] - start).norm()
+        for run in ("its", "given")
+    ]
+    assert moved[1] < 0.15 * moved[0]  # three steps: 1 - 0.99³ = 0.03 of the way, against 1 - 0.9³ = 0.27
+
+
 def test_what_is_pretrained_learns_with_a_tenth_of_the_rate(parts_path, pretrained_path, tmp_path):
     rates = {}
     for name, options in {
@@ -93,6 +107,8 @@ def test_a_checkpoint_of_an_earlier_version_is_resumed(parts_path, tmp_path):
     checkpoint = torch.load(path, weights_only=True)
     augmentation = checkpoint["fine_tuning"].pop("augmentation")
     checkpoint["fine_tuning"]["view"] = {name: augmentation[name] for name in ("angle", "shift", "scale")}
+    for name in ("bn_momentum", "bn_eps", "init"):
+        del checkpoint["fine_tuning"]["network"][name]
     torch.save(checkpoint, path)
     assert scratch(parts_path, tmp_path, "--trainer.max_steps=4", "--resume=last") == 0
     assert len(read_records(tmp_path / "results.json")) == 1
@@ -164,7 +180,9 @@ def test_a_linear_layer_on_features_equals_the_probe(parts_path, pretrained_path
     options = ["--schedule.iterations=200", "--ratios=[0.1,1.0]", "--seed=3", "--device=cpu"]
     command = [f"--store={parts_path}", f"--checkpoint={pretrained_path}", f"--out={tmp_path}", *options]
     assert evaluate.main(command) == 0
-    few, all_labels = read_records(tmp_path / "results.json")
+    records = read_records(tmp_path / "results.json")
+    assert [(r.ratio, r.protocol) for r in records] == [(0.1, "kNN"), (0.1, "lin"), (1.0, "kNN"), (1.0, "lin")]
+    _, few, neighbors, all_labels = records
     assert (few.train_samples, all_labels.train_samples) == (2, 12)
     assert (few.config["steps"], all_labels.config["steps"]) == (40, 200)
     assert (few.method, few.protocol, few.seed) == ("MID + quantization", "lin", 3)
@@ -180,6 +198,13 @@ def test_a_linear_layer_on_features_equals_the_probe(parts_path, pretrained_path
         train, test, classes=2, steps=200, milestones=(2 / 3,), learning_rate=1.0, weight_decay=5e-7, seed=3
     )
     assert all_labels.value == expected
+    cosine = train.features @ test.features.T / np.linalg.norm(train.features, axis=1)[:, None]
+    cosine /= np.linalg.norm(test.features, axis=1)
+    votes = np.zeros((2, len(test.features)))
+    for query, nearest in enumerate(np.argsort(-cosine, axis=0)[:5].T):
+        np.add.at(votes[:, query], train.category[nearest], np.exp(cosine[nearest, query] / 0.1))
+    assert neighbors.value == np.mean(votes.argmax(axis=0) == test.category)
+    assert (neighbors.metric, neighbors.train_samples) == ("kNN accuracy", 12)
     before = (tmp_path / "results.json").read_bytes()
     assert evaluate.main(command) == 0
     assert (tmp_path / "results.json").read_bytes() == before
@@ -230,7 +255,8 @@ def test_the_configuration_of_the_paper_holds_its_values_and_runs(parts_path, tm
     assert main([*command, *options, "--trainer.enable_progress_bar=false"]) == 0
     config = read_records(tmp_path / "results.json")[0].config
     sizes = {"depth": 6, "full_depth": 2, "width": 128, "blocks": 3, "nempty": False}
-    assert config["network"] == {**sizes, "shape_channels": 128, "point_channels": 64}
+    tensorflow = {"bn_momentum": 0.01, "bn_eps": 1e-3, "init": "xavier"}
+    assert config["network"] == {**sizes, "shape_channels": 128, "point_channels": 64, **tensorflow}
     assert config["augmentation"] == {"angle": 5, "shift": 0.125, "scale": 0.25, "uniform_scale": True}
     optimizer = saved(tmp_path)["optimizer_states"][0]["param_groups"][0]
     assert (optimizer["momentum"], optimizer["weight_decay"]) == (0.9, 5e-4)

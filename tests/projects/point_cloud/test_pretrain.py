@@ -150,7 +150,7 @@ def test_a_checkpoint_gives_back_its_network(store_path, tmp_path):
     network = load_pretrained(path)
     saved = torch.load(path, weights_only=True)["state_dict"]
     assert network.config.depth == 4
-    quantization = {"bins": 30, "random_edges": True, "random_values": True}
+    quantization = {"bins": 30, "p": 1.0, "random_edges": True, "random_values": True}
     assert network.pretraining == {**quantization, "epochs": 1, "store": "toy.h5", "shapes": 8, "seed": 0}
     assert all(torch.equal(value, saved[f"network.{name}"]) for name, value in network.state_dict().items())
 
@@ -225,13 +225,23 @@ def test_resuming_with_another_store_is_refused(store_path, make_shape, tmp_path
     [
         ("--data.split=all", "another split"),
         ("--data.batch_size=4", "another batch_size"),
-        ("--model.network.blocks=2", "another network"),
+        ("--model.network.blocks=2", "another network.blocks (1); resume"),
+        ("--model.network.bn_momentum=0.01", "another network.bn_momentum (0.1); resume"),
     ],
 )
 def test_resuming_with_other_options_is_refused(store_path, tmp_path, capsys, option, words):
     fit(store_path, tmp_path, "--trainer.max_epochs=1")
     assert fit(store_path, tmp_path, "--trainer.max_epochs=2", "--resume=last", option) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_run_of_an_earlier_version_resumes(store_path, tmp_path):
+    fit(store_path, tmp_path, "--trainer.max_epochs=1")
+    checkpoint = saved(tmp_path)
+    for name in ("bn_momentum", "bn_eps", "init"):
+        del checkpoint["resume"]["network"][name]
+    torch.save(checkpoint, tmp_path / "checkpoints/last.ckpt")
+    assert fit(store_path, tmp_path, "--trainer.max_epochs=2", "--resume=last") == 0
 
 
 def test_patches_beyond_the_parameters_of_the_store_are_refused(make_shape, tmp_path, capsys):
@@ -286,7 +296,8 @@ def test_the_configurations_of_the_paper_hold_its_values_and_run(store_path, tmp
     assert main([*command, *small, "--trainer.enable_progress_bar=false", "--knn.every_n_epochs=0"]) == 0
     checkpoint = saved(tmp_path)
     sizes = {"depth": 6, "full_depth": 2, "width": 128, "blocks": 3, "shape_channels": 128, "point_channels": 64}
-    assert checkpoint["midnet"]["config"] == {**sizes, "nempty": False}
+    tensorflow = {"bn_momentum": 0.01, "bn_eps": 1e-3, "init": "xavier"}
+    assert checkpoint["midnet"]["config"] == {**sizes, "nempty": False, **tensorflow}
     optimizer = checkpoint["optimizer_states"][0]["param_groups"][0]
     assert (optimizer["lr"], optimizer["momentum"], optimizer["weight_decay"]) == (0.03, 0.9, 5e-4)
 

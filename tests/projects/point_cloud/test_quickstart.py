@@ -15,7 +15,7 @@ from projects.training.records import read_records
 
 pytestmark = pytest.mark.medium
 
-COMMAND = ["quickstart", "--count", "5", "--epochs", "1", "--out"]
+COMMAND = ["quickstart", "--count", "4", "--test_count", "1", "--epochs", "1", "--out"]
 
 
 @pytest.mark.slow
@@ -27,6 +27,10 @@ def test_it_leaves_a_report_results_pictures_and_a_page(tmp_path, monkeypatch, c
     out = tmp_path / "quick"
     assert main([*COMMAND, str(out)]) == 0
     records = read_records(out / "results.json")
+    assert {(record.ratio, record.train_samples, record.test_samples) for record in records} >= {
+        (0.05, 25, 25),
+        (1, 100, 25),
+    }
     assert {record.method for record in records} == {"scratch", "MID", "MID + quantization"}
     assert len({record.key for record in records}) == len(records) == 3 * 5 * 5
     report = (out / "report.md").read_text()
@@ -51,7 +55,7 @@ def test_it_leaves_a_report_results_pictures_and_a_page(tmp_path, monkeypatch, c
 
 @pytest.mark.slow
 def test_killed_while_pretraining_it_goes_on_and_leaves_no_process_behind(tmp_path):
-    command = [sys.executable, "-m", "projects.cli", "quickstart", "--count", "5", "--epochs", "3", "--out", "q"]
+    command = [sys.executable, "-m", "projects.cli", *COMMAND, "q", "--epochs", "3"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     killed = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
     checkpoint = tmp_path / "q/runs/mid_rq/checkpoints/last.ckpt"
@@ -96,7 +100,7 @@ def test_other_settings_or_other_files_are_not_overwritten(tmp_path, capsys):
     assert [path.name for path in other.iterdir()] == ["quickstart.json"]
 
 
-@pytest.mark.parametrize("option", ["--count", "--epochs"])
+@pytest.mark.parametrize("option", ["--count", "--test_count", "--epochs"])
 def test_empty_budgets_are_refused(tmp_path, capsys, option):
     assert main(["quickstart", "--out", str(tmp_path / "q"), option, "0"]) == 2
     assert option in capsys.readouterr().err

@@ -129,6 +129,8 @@ def test_the_configuration_of_the_paper_holds_its_values_and_runs(parts_path, tm
     config = read_records(tmp_path / "results.json")[0].config
     assert config["augmentation"] == {"angle": 5, "shift": 0.125, "scale": 0.125, "uniform_scale": True}
     assert (config["network"]["depth"], config["network"]["width"], config["network"]["nempty"]) == (6, 128, False)
+    tensorflow = {"bn_momentum": 0.01, "bn_eps": 1e-3, "init": "xavier"}
+    assert {name: config["network"][name] for name in tensorflow} == tensorflow
 
 
 def test_the_steps_of_every_category_are_the_published_ones(parts_path, tmp_path, monkeypatch):

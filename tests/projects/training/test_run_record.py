@@ -98,6 +98,18 @@ def test_the_augmentation_of_a_file_of_version_2_has_its_current_name(tmp_path):
     assert old.config == {"augmentation": {"angle": 5, "shift": 0.125, "scale": 0.25, "uniform_scale": True}}
 
 
+def test_options_that_a_file_lacks_have_the_values_they_had_before(tmp_path):
+    """So that a run that goes on, or the same run of today, has the same key."""
+    added, path = {"bn_momentum": 0.1, "bn_eps": 1e-5, "init": "default"}, tmp_path / "results.json"
+    old = [{"network": {"full_depth": 2}}, {"full_depth": 2}, {"pretraining": {"optimization": {"momentum": 0.9}}}]
+    append_records(path, [record(config=config) for config in old])
+    assert [r.config for r in read_records(path)] == [
+        {"network": {"full_depth": 2, **added}},
+        {"full_depth": 2, **added},
+        {"pretraining": {"optimization": {"momentum": 0.9, "optimizer": "lars", "final_momentum": 1.0}}},
+    ]
+
+
 def test_names_of_one_version_are_refused_in_the_other(tmp_path):
     path = tmp_path / "results.json"
     path.write_text(VERSION_1.replace('"version": 1', '"version": 2'))

@@ -1,4 +1,4 @@
-"""Read ModelNet40, or ModelNet10, as Princeton publishes it: <class>/{train,test}/<class>_0001.off with z up.
+"""Read ModelNet40 and ModelNet10 as Princeton publishes them: <class>/{train,test}/<class>_0001.off with z up.
 
 Source: Wu et al., "3D ShapeNets: A Deep Representation for Volumetric Shapes", CVPR 2015.
 """
@@ -9,18 +9,27 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep.download import PublishedArchive
 from data_prep.public_datasets.dataset import LAYOUTS, PublicDataset, add_shape, warn_of, wrong_shape_layout
 from data_prep.source_files import SourceFile, mesh_item, walk
+from pcrq import InputError
 
-ARCHIVE = PublishedArchive(
+ARCHIVE40 = PublishedArchive(
     name="ModelNet40",
     url="http://modelnet.cs.princeton.edu/ModelNet40.zip",
     sha256="42dc3e656932e387f554e25a4eb2cc0e1a1bd3ab54606e2a9eae444c60e536ac",
     advice="see https://modelnet.cs.princeton.edu",
 )
+ARCHIVE10 = PublishedArchive(
+    name="ModelNet10",
+    url="http://3dvision.princeton.edu/projects/2014/3DShapeNets/ModelNet10.zip",
+    sha256="9d8679435fc07d1d26f13009878db164a7aa8ea5e7ea3c8880e42794b7307d51",  # as in CompressAI and Flux3D.jl
+    advice="see https://modelnet.cs.princeton.edu",
+)
+_MODELNET10 = {"bathtub", "bed", "chair", "desk", "dresser", "monitor", "night_stand", "sofa", "table", "toilet"}
 _SHAPE = LAYOUTS["ModelNet40 or ModelNet10"]
 _CLASS_FOLDER = re.compile(r"(?:^|/)([^/]+)/(?:train|test)/$")
 _PUBLISHED = {40: ("ModelNet40", (9843, 2468)), 10: ("ModelNet10", (3991, 908))}  # classes: training and test shapes
@@ -52,7 +61,7 @@ def collect_modelnet40(source: str | Path) -> PublicDataset:
         elif file.name.lower().endswith(".off"):
             surplus.append(file.name)
     if not found:
-        raise wrong_shape_layout(source, "ModelNet40")
+        raise wrong_shape_layout(source, "ModelNet40 or ModelNet10")
     _log_found(source, found, folders, surplus)
     items = [
         mesh_item(found[key], "/".join(key), category=key[0], split=key[1], up="z")
@@ -60,6 +69,18 @@ def collect_modelnet40(source: str | Path) -> PublicDataset:
     ]
     classes = sorted({category for category, _, _ in found})
     return PublicDataset(_PUBLISHED.get(len(classes), _PUBLISHED[40])[0], items, classes)
+
+
+def collect_modelnet10(source: str | Path) -> PublicDataset:
+    """Find the shapes of ModelNet10, as :func:`collect_modelnet40` does.
+
+    Raises:
+        InputError: as there, or a class is not one of ModelNet10.
+    """
+    dataset = collect_modelnet40(source)
+    if other := sorted(set(dataset.classes) - _MODELNET10):
+        raise InputError(f"{source}: the class {other[0]!r} is not one of ModelNet10; use 'pcrq prep modelnet40'")
+    return replace(dataset, name="ModelNet10")
 
 
 def _log_found(
