@@ -194,7 +194,7 @@ def _split_folder(root: Path, split: Split) -> Path:
         _explain_other_level(root)
         raise InputError(
             f"{root}: contains no folder {' or '.join(map(repr, wanted))} with one folder per class; if it "
-            "contains the folders of the classes themselves, set test_every to hold out images for testing"
+            "contains the folders of the classes themselves, set test_every to choose test images"
         )
     with_classes = [folder for folder in present if _list(folder).folders]  # ImageNet has a 'test' without labels
     return (with_classes or present)[0]
