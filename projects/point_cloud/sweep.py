@@ -12,15 +12,16 @@ from typing import Any
 
 from octree import load_pretrained
 from pcrq import InputError
-from pcrq.checkpoint import weights_digest
+from pcrq.checkpoint import load_checkpoint, weights_digest
 from pcrq.stores import ShapeStore
 from projects.point_cloud.segment import category_parts
 from projects.training.run import FunctionProgram, find_config, read_config
-from projects.training.sweep import Cell, check_sweep_config, check_values, print_commands, run_cells
+from projects.training.sweep import Cell, Encoder, check_sweep_config, check_values, run_encoders
 
 CONFIGS = Path(__file__).parent / "configs"
 RATIOS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
 PROTOCOLS = ("scratch", "lin", "ft")
+CHECKPOINT = "checkpoints/last.ckpt"
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ def classify_sweep(
     store: Path,
     protocols: dict[str, str],
     pretrained: dict[str, str] = {},  # noqa: B006 (never changed)
+    pretrain: dict[str, str] = {},  # noqa: B006
     ratios: list[float] = RATIOS,
     seeds: list[int] = [0, 1, 2],  # noqa: B006
     out: Path = Path("runs/table6"),
@@ -46,6 +48,8 @@ def classify_sweep(
             evaluate shapes'.
         pretrained: networks for lin and ft: name in the report, and checkpoint or exported folder. {seed} in the path
             is replaced, so that every seed can have its own pretraining.
+        pretrain: further networks, which are pretrained on the training shapes of ``store`` first, one for every seed:
+            name in the report, and config of 'pcrq pretrain shapes', by name or path.
         ratios: fractions of the labels, in (0, 1].
         seeds: random seeds of weights, order and augmentation.
         out: folder of the sweep.
@@ -62,19 +66,37 @@ def classify_sweep(
         InputError: the options contradict each other, or a file cannot be used.
     """
     kinds = {"scratch": "training", "lin": "evaluation", "ft": "training"}
-    configs = _find_configs(protocols, kinds, pretrained, ratios, seeds)
+    new = {method: str(_pretraining_folder(out, method, "{seed}") / CHECKPOINT) for method in pretrain}
+    if twice := set(new) & set(pretrained):
+        raise InputError(f"pretrain and pretrained: both have the name {min(twice)!r}; rename one")
+    configs = _find_configs(protocols, kinds, {**pretrained, **new}, ratios, seeds)
     config = _sweep_config(store, configs, pretrained, seeds, options)
-    rows, cells = list(_rows(configs, pretrained, seeds)), []
+    pretrainings = {}
+    for method, name in pretrain.items():
+        path = find_config(name, CONFIGS).absolute()
+        config[f"config of pretraining {method}"] = read_config(path, "training")
+        for seed in seeds:
+            folder = _pretraining_folder(out, method, str(seed))
+            pretrainings[method, seed] = _Pretraining.of(path, folder, store, seed)
+
+    rows = list(_rows(configs, {**pretrained, **new}, seeds))
+    encoders, evaluations = [], {key: [] for key in pretrainings}
     for row in rows:
         if row.protocol == "lin":  # one run for all ratios, which share the features
-            folder = row.folder(out) / f"seed{row.seed}"
-            cells.append(row.evaluation(folder, store, ratios))
-            continue
-        for ratio in ratios:
-            folder = row.folder(out) / f"ratio{ratio}" / f"seed{row.seed}"
-            words = (*row.training(folder, store, ratio), *options)
-            cells.append(Cell(folder, "projects.point_cloud.classify", words, (ratio,), ratio))
-    return _run(cells, out, _files(store, rows), config, jobs, scheduler, keep_checkpoints, list_only)
+            cells = [row.evaluation(row.folder(out) / f"seed{row.seed}", store, ratios)]
+        else:
+            cells = []
+            for ratio in ratios:
+                folder = row.folder(out) / f"ratio{ratio}" / f"seed{row.seed}"
+                words = (*row.training(folder, store, ratio), *options)
+                cells.append(Cell(folder, "projects.point_cloud.classify", words, (ratio,), ratio))
+        if (row.method, row.seed) in evaluations:
+            evaluations[row.method, row.seed] += cells
+        else:
+            encoders += [Encoder(None, (cell,)) for cell in cells]
+    encoders += [Encoder(pretrainings[key], tuple(cells)) for key, cells in evaluations.items()]
+    files = _files(store, [row for row in rows if (row.method, row.seed) not in pretrainings])
+    return _run(encoders, out, files, config, jobs, scheduler, keep_checkpoints, list_only)
 
 
 def segment_sweep(
@@ -122,13 +144,13 @@ def segment_sweep(
         raise InputError(f"{store}: no parts of a category {unknown[0]!r}; available: {', '.join(known)}")
     check_values(categories=categories or known)
     config = _sweep_config(store, configs, pretrained, seeds, options)
-    rows, cells = list(_rows(configs, pretrained, seeds)), []
+    rows, encoders = list(_rows(configs, pretrained, seeds)), []
     for row, ratio, name in product(rows, ratios, categories or known):
         folder = row.folder(out) / f"ratio{ratio}" / f"seed{row.seed}" / name
         words = (*row.training(folder, store, ratio), f"--data.category={name}", *options)
         count = int((shapes.category == shapes.classes.index(name)).sum())
-        cells.append(Cell(folder, "projects.point_cloud.segment", words, (ratio,), ratio * count))
-    return _run(cells, out, _files(store, rows), config, jobs, scheduler, keep_checkpoints, list_only)
+        encoders.append(Encoder(None, (Cell(folder, "projects.point_cloud.segment", words, (ratio,), ratio * count),)))
+    return _run(encoders, out, _files(store, rows), config, jobs, scheduler, keep_checkpoints, list_only)
 
 
 def _find_configs(
@@ -220,12 +242,38 @@ def _files(store: Path, rows: list[_Row]) -> list[Path]:
     return [store, *(row.config for row in rows), *(row.checkpoint for row in rows if row.checkpoint)]
 
 
+@dataclass(frozen=True)
+class _Pretraining(Cell):
+    """A run of 'pcrq pretrain shapes', which is done when its last epoch is in the checkpoint."""
+
+    epochs: int = 0
+
+    @classmethod
+    def of(cls, config: Path, folder: Path, store: Path, seed: int) -> _Pretraining:
+        """The pretraining by a config on the shapes of a store."""
+        epochs = read_config(config).get("trainer", {}).get("max_epochs")
+        if not isinstance(epochs, int):
+            raise InputError(f"{config}: trainer.max_epochs is missing; set it to the number of epochs")
+        words = (f"--config={config}", f"--out={folder}", f"--data.store={store.absolute()}", f"--seed={seed}")
+        words += ("--resume=last", "--trainer.enable_progress_bar=false")
+        return cls(folder, "projects.point_cloud.pretrain", words, (), epochs, epochs=epochs)
+
+    @property
+    def is_recorded(self) -> bool:
+        checkpoint = self.folder / CHECKPOINT
+        return checkpoint.exists() and load_checkpoint(checkpoint)["epoch"] + 1 >= self.epochs
+
+
+def _pretraining_folder(out: Path, method: str, seed: str) -> Path:
+    return out.absolute() / "pretrain" / _folder_name(method) / f"seed{seed}"
+
+
 def _folder_name(method: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", method.lower()).strip("_")
 
 
 def _run(
-    cells: list[Cell],
+    encoders: list[Encoder],
     out: Path,
     files: list[Path],
     config: dict[str, Any],
@@ -235,13 +283,18 @@ def _run(
     list_only: bool,
 ) -> list[str]:
     check_sweep_config(out, config)
-    if list_only:
-        print_commands([[cell] for cell in cells])
-        return []
-    shared = [out, *files]
-    failures = run_cells(cells, jobs=jobs, scheduler=scheduler, shared=shared, keep_checkpoints=keep_checkpoints)
-    _log.info("%d of %d runs are recorded", sum(cell.is_recorded for cell in cells), len(cells))
-    _log.info("next: pcrq report %s", out)
+    failures = run_encoders(
+        encoders,
+        jobs=jobs,
+        scheduler=scheduler,
+        shared=[out, *files],
+        keep_checkpoints=keep_checkpoints,
+        list_only=list_only,
+    )
+    if not list_only:
+        cells = [cell for encoder in encoders for cell in encoder.evaluations]
+        _log.info("%d of %d runs are recorded", sum(cell.is_recorded for cell in cells), len(cells))
+        _log.info("next: pcrq report %s", out)
     return failures
 
 

@@ -257,7 +257,7 @@ def run_encoders(
     Args:
         encoders: the encoders of the table.
         jobs, scheduler, shared: as for :func:`run_cells`.
-        keep_checkpoints: keep the encoders that are measured by this call; others are not touched.
+        keep_checkpoints: keep the networks that are trained and measured by this call; others are not touched.
         list_only: print the commands of the missing runs, one line per encoder, and run nothing.
 
     Returns:
@@ -274,11 +274,14 @@ def run_encoders(
     check_devices(unfinished, jobs=1 if scheduler else jobs)  # of evaluations, too, before hours of pretraining
     pretrainings = [encoder.pretraining for encoder in missing if encoder.pretraining is not None]
     options = {"jobs": jobs, "scheduler": scheduler, "shared": shared}
-    _log.info("pretraining")
-    failures = run_cells(pretrainings, **options, keep_checkpoints=True)
-    _log.info("linear evaluation")
+    failures = []
+    if pretrainings:
+        _log.info("pretraining")
+        failures += run_cells(pretrainings, **options, keep_checkpoints=True)
+        _log.info("evaluation")
     ready = [encoder for encoder in missing if encoder.pretraining is None or encoder.pretraining.is_recorded]
-    failures += run_cells([cell for encoder in ready for cell in encoder.evaluations], **options)
+    cells = [cell for encoder in ready for cell in encoder.evaluations]
+    failures += run_cells(cells, **options, keep_checkpoints=keep_checkpoints)
     for encoder in ready:
         if encoder.pretraining is not None and encoder.is_measured and not keep_checkpoints:
             shutil.rmtree(encoder.pretraining.folder / "checkpoints", ignore_errors=True)

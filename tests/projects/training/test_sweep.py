@@ -14,7 +14,8 @@ import torch
 import yaml
 
 from octree.midnet import MIDNet, MIDNetConfig
-from octree.pretrained import describe
+from octree.pretrained import describe, load_pretrained
+from pcrq.checkpoint import weights_digest
 from pcrq.stores.shape_store import ShapeStoreWriter
 from projects.cli import main as pcrq
 from projects.point_cloud.classify import Classification
@@ -72,6 +73,49 @@ def test_what_is_recorded_is_not_run_again_and_a_table_can_grow(table, tmp_path,
     assert classify([*table, "--seeds=[0,1,2]"]) == 1
     assert len(ran) == 4 and all(folder.name == "seed2" for folder in ran)
     assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+@pytest.fixture
+def pretraining(tmp_path):
+    """A small config of 'pcrq pretrain shapes'."""
+    config = {
+        "data": {"workers": 0, "batch_size": 4},
+        "model": {"network": NETWORK},
+        "trainer": {"accelerator": "cpu", "max_epochs": 1},
+        "knn": {"every_n_epochs": 0},
+    }
+    (tmp_path / "pre.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path / "pre.yaml"
+
+
+def test_a_network_is_pretrained_for_every_seed_before_it_is_evaluated(table, pretraining, tmp_path, monkeypatch):
+    words = [*with_lin(table, tmp_path), f"--pretrain.New={pretraining}", "--ratios=[1.0]"]
+    assert classify([*words, "--keep_checkpoints=true"]) == 0
+    networks = [tmp_path / f"out/pretrain/new/seed{seed}/checkpoints/last.ckpt" for seed in (0, 1)]
+    digests = [weights_digest(load_pretrained(path)) for path in networks]
+    records = [r for file in (tmp_path / "out").rglob("results.json") for r in read_records(file)]
+    found = {(r.protocol, r.method, r.seed): r.config.get("weights") for r in records}
+    assert [found["lin", "New", seed] for seed in (0, 1)] == digests and digests[0] != digests[1]
+    assert {("ft", "New", 0), ("ft", "New", 1), ("ft", "Ours", 0), ("scratch", "scratch", 0)} <= set(found)
+
+    ran = []
+    monkeypatch.setattr(sweep, "run_cell", lambda cell, *_: ran.append(cell.folder))
+    assert classify(words) == 0 and not ran
+    networks[1].unlink()  # of a measured network: not needed any more
+    assert classify(words) == 0 and not ran
+
+
+def test_the_commands_of_a_pretrained_network_are_one_line(table, pretraining, tmp_path, capsys):
+    words = [*table, f"--pretrain.New={pretraining}", "--pretrained={}", "--list_only=true", "--seeds=[0]"]
+    assert classify(words) == 0
+    *scratch, line = capsys.readouterr().out.splitlines()
+    modules = [shlex.split(command)[2].rpartition(".")[2] for command in line.split(" && ")]
+    assert modules == ["pretrain", "classify", "classify"] and len(scratch) == 2
+
+
+def test_a_name_stands_for_one_network(table, pretraining, capsys):
+    assert classify([*table, f"--pretrain.Ours={pretraining}"]) == 2
+    assert "'Ours'" in capsys.readouterr().err
 
 
 def test_a_longer_list_of_ratios_reaches_the_run_that_measures_all_of_them(table, tmp_path):
@@ -325,6 +369,7 @@ def test_the_small_tables_run_by_name_from_any_folder(name, parts_path, tmp_path
     torch.save({"midnet": describe(network), "state_dict": weights}, tmp_path / "last.ckpt")
     options = [f"--store={parts_path}", f"--out={tmp_path / 'out'}", "--seeds=[0]", "--ratios=[1.0]", "--jobs=1"]
     options += [f"--pretrained={{'MID': '{tmp_path}/last.ckpt'}}"]
+    options += [] if name == "tiny_table7" else ["--pretrain={}"]
     options += ["--options=['--trainer.max_steps=1', '--trainer.accelerator=cpu', '--data.batch_size=2']"]
     assert pcrq(["sweep", "--config", name, *options]) == 0
     nearest = set() if name == "tiny_table7" else {"kNN"}
