@@ -101,7 +101,9 @@ def _draw_lines(measured: MeasuredTable) -> Figure:
     blocks = [block for block in measured.table.blocks if block.paper]
     lines = {block.name: series(measured, block) for block in blocks}
     styles = {m: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, m in enumerate(_methods(lines))}
-    protocols = list(dict.fromkeys(p for _, p in map(method_and_protocol, measured.rows) if p)) or [""]
+    drawn = {line.row for panel in lines.values() for line in panel}
+    rows = [row for row in measured.rows if row in drawn]
+    protocols = list(dict.fromkeys(p for _, p in map(method_and_protocol, rows) if p)) or [""]
 
     size = (1.6 + 4.6 * len(protocols), 0.7 + 3.6 * len(blocks))
     figure = Figure(figsize=size, dpi=150, layout="constrained", facecolor="white")
