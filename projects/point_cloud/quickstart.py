@@ -131,7 +131,7 @@ def quickstart(folder: Path, settings: Settings) -> Path:
             results=folder / "results.json",
             ratios=settings.ratios,
             seeds=settings.probe_seeds,
-            config={"network": settings.network, "epochs": epochs, "bins": method.bins},
+            config={"network": network.hyper_parameters(), "epochs": epochs, "bins": method.bins},
             progress=lambda steps, name=method.name: tqdm(steps, desc=f"{name:<18}", leave=False),
         )
 

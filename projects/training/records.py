@@ -108,14 +108,19 @@ def _upgraded(record: dict[str, Any], version: int) -> dict[str, Any]:
         return record
     config = dict(record.get("config", {}))
     if isinstance(config.get("network"), dict):
-        config["network"] = {**NETWORK, **config["network"]}
+        config["network"] = _completed(config["network"], NETWORK)
     if "full_depth" in config:  # of 'pcrq probe'
-        config = {**NETWORK, **config}
+        config = _completed(config, NETWORK)
     if isinstance(config.get("pretraining"), dict):
         config["pretraining"] = upgraded_pretraining(config["pretraining"])
     if "view" in config:  # of fine-tuning
         config["augmentation"] = {**config.pop("view"), "uniform_scale": True}
     return {**record, "config": config}
+
+
+def _completed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Add missing values at the end, so that a complete record is written as it was read."""
+    return {**values, **{name: value for name, value in defaults.items() if name not in values}}
 
 
 def upgraded_pretraining(pretraining: dict[str, Any]) -> dict[str, Any]:
@@ -127,7 +132,8 @@ def upgraded_pretraining(pretraining: dict[str, Any]) -> dict[str, Any]:
     if isinstance(pretraining.get("augmentation"), dict):
         pretraining["augmentation"] = upgraded_pretraining(pretraining["augmentation"])
     if isinstance(pretraining.get("optimization"), dict):  # of images, before these were options
-        pretraining["optimization"] = {"optimizer": "lars", "final_momentum": 1.0, **pretraining["optimization"]}
+        former = {"optimizer": "lars", "final_momentum": 1.0}
+        pretraining["optimization"] = _completed(pretraining["optimization"], former)
     return pretraining
 
 

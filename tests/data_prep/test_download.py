@@ -289,7 +289,7 @@ def test_a_data_set_is_fetched_over_a_cut_connection_and_prepared(url, served, t
 
     from data_prep.builtin_shapes import builtin_items
     from data_prep.layouts import write_modelnet40
-    from data_prep.public_datasets import modelnet40
+    from data_prep.public_datasets import modelnet
     from pcrq.stores.shape_store import ShapeStore
     from projects.cli import main
 
@@ -298,7 +298,7 @@ def test_a_data_set_is_fetched_over_a_cut_connection_and_prepared(url, served, t
     served.content = (tmp_path / "packed.zip").read_bytes()
     served.cuts = [len(served.content) // 2]
     checksum = hashlib.sha256(served.content).hexdigest()
-    monkeypatch.setattr(modelnet40, "ARCHIVE", replace(modelnet40.ARCHIVE, url=url, sha256=checksum))
+    monkeypatch.setattr(modelnet, "ARCHIVE40", replace(modelnet.ARCHIVE40, url=url, sha256=checksum))
     archive, store = tmp_path / "M40.zip", tmp_path / "m40.h5"
     assert main(["prep", "modelnet40", str(archive), "--download", "--out", str(store), "--jobs", "1"]) == 0
     assert archive.read_bytes() == served.content
