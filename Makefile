@@ -8,7 +8,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 .PHONY: help install quickstart test test-fast lint coverage help-texts figures benchmarks clean
 
 help:
-	@echo "make quickstart   prepare, pretrain, probe and report on built-in shapes (about four minutes)"
+	@echo "make quickstart   prepare, pretrain, probe and report on built-in shapes (about five minutes)"
 	@echo "make test         lint, then all tests"
 	@echo "make test-fast    all tests that take less than about a second (under two minutes)"
 	@echo "make lint         style, types and import contracts"
