@@ -26,7 +26,7 @@ ARCHIVE40 = PublishedArchive(
 ARCHIVE10 = PublishedArchive(
     name="ModelNet10",
     url="http://3dvision.princeton.edu/projects/2014/3DShapeNets/ModelNet10.zip",
-    sha256="9d8679435fc07d1d26f13009878db164a7aa8ea5e7ea3c8880e42794b7307d51",  # as in CompressAI and Flux3D.jl
+    sha256="9d8679435fc07d1d26f13009878db164a7aa8ea5e7ea3c8880e42794b7307d51",  # as in CompressAI
     advice="see https://modelnet.cs.princeton.edu",
 )
 _MODELNET10 = {"bathtub", "bed", "chair", "desk", "dresser", "monitor", "night_stand", "sofa", "table", "toilet"}

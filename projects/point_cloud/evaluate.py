@@ -115,7 +115,7 @@ def evaluate(
     optimization = {"schedule": schedule.plain(), "batch_size": batch_size}
     about = {
         "task": "shape classification",
-        "method": method or pretraining_method(network.pretraining),
+        "method": _name(method or pretraining_method(network.pretraining), views),
         "seed": seed,
     }
     subsets = []
@@ -170,7 +170,7 @@ def probe(
         raise InputError(f"seeds {seeds}: must be at least 1")
     train, test = (labelled_shapes(store, split) for split in ("train", "test"))
     about = {
-        "method": method,
+        "method": _name(method, views),
         "protocol": "linear, logistic regression",
         "metric": "accuracy",
         "config": {**(config or {}), "weights": weights_digest(network), **({"views": views} if views else {})},
@@ -184,6 +184,11 @@ def probe(
         return logistic_probe(labelled, held_out)
 
     return _measure(network, store, subsets, test, accuracy, results, progress, views)
+
+
+def _name(method: str, views: int) -> str:
+    """The row of a report; features averaged over views have another one than those of the shapes."""
+    return f"{method}, {views} views" if views else method
 
 
 def _record(store: ShapeStore, labelled: np.ndarray, test: np.ndarray, **about: Any) -> Record:

@@ -74,10 +74,16 @@ def classify_sweep(
     pretrainings = {}
     for method, name in pretrain.items():
         path = find_config(name, CONFIGS).absolute()
-        config[f"config of pretraining {method}"] = read_config(path, "training")
+        config[f"config of pretraining {method}"] = values = read_config(path, "training")
+        epochs = values.get("trainer", {}).get("max_epochs")
+        if not isinstance(epochs, int):
+            raise InputError(f"{path}: trainer.max_epochs is missing; set it to the number of epochs")
         for seed in seeds:
             folder = _pretraining_folder(out, method, str(seed))
-            pretrainings[method, seed] = _Pretraining.of(path, folder, store, seed)
+            words = (f"--config={path}", f"--out={folder}", f"--data.store={store.absolute()}", f"--seed={seed}")
+            words += ("--resume=last", "--trainer.enable_progress_bar=false")
+            pretraining = _Pretraining(folder, "projects.point_cloud.pretrain", words, (), epochs, epochs=epochs)
+            pretrainings[method, seed] = pretraining
 
     rows = list(_rows(configs, {**pretrained, **new}, seeds))
     encoders, evaluations = [], {key: [] for key in pretrainings}
@@ -247,16 +253,6 @@ class _Pretraining(Cell):
     """A run of 'pcrq pretrain shapes', which is done when its last epoch is in the checkpoint."""
 
     epochs: int = 0
-
-    @classmethod
-    def of(cls, config: Path, folder: Path, store: Path, seed: int) -> _Pretraining:
-        """The pretraining by a config on the shapes of a store."""
-        epochs = read_config(config).get("trainer", {}).get("max_epochs")
-        if not isinstance(epochs, int):
-            raise InputError(f"{config}: trainer.max_epochs is missing; set it to the number of epochs")
-        words = (f"--config={config}", f"--out={folder}", f"--data.store={store.absolute()}", f"--seed={seed}")
-        words += ("--resume=last", "--trainer.enable_progress_bar=false")
-        return cls(folder, "projects.point_cloud.pretrain", words, (), epochs, epochs=epochs)
 
     @property
     def is_recorded(self) -> bool:

@@ -119,7 +119,7 @@ def _upgraded(record: dict[str, Any], version: int) -> dict[str, Any]:
 
 
 def _completed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Add missing values at the end, so that a complete record is written as it was read."""
+    """Add missing values at the end, so that the order of a complete record does not change."""
     return {**values, **{name: value for name, value in defaults.items() if name not in values}}
 
 

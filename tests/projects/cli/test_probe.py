@@ -55,6 +55,7 @@ def test_features_of_quantized_views_are_measured_beside_those_of_the_shapes(sto
     assert main(command) == main([*command, "--views", "2"]) == 0
     shapes, views = read_records(checkpoint.parent / "results.json")
     assert "views" not in shapes.config and views.config == {**shapes.config, "views": 2}
+    assert (shapes.method, views.method) == ("MID + quantization", "MID + quantization, 2 views")  # rows of the report
 
 
 def test_an_interrupted_probe_keeps_what_was_measured(store_path, checkpoint, monkeypatch):
