@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -198,16 +199,29 @@ def test_a_linear_layer_on_features_equals_the_probe(parts_path, pretrained_path
         train, test, classes=2, steps=200, milestones=(2 / 3,), learning_rate=1.0, weight_decay=5e-7, seed=3
     )
     assert all_labels.value == expected
-    cosine = train.features @ test.features.T / np.linalg.norm(train.features, axis=1)[:, None]
-    cosine /= np.linalg.norm(test.features, axis=1)
-    votes = np.zeros((2, len(test.features)))
-    for query, nearest in enumerate(np.argsort(-cosine, axis=0)[:5].T):
-        np.add.at(votes[:, query], train.category[nearest], np.exp(cosine[nearest, query] / 0.1))
-    assert neighbors.value == np.mean(votes.argmax(axis=0) == test.category)
     assert (neighbors.metric, neighbors.train_samples) == ("kNN accuracy", 12)
     before = (tmp_path / "results.json").read_bytes()
     assert evaluate.main(command) == 0
     assert (tmp_path / "results.json").read_bytes() == before
+
+
+def test_the_five_nearest_labelled_shapes_vote(parts_path, pretrained_path, tmp_path, monkeypatch):
+    table, store = np.random.default_rng(2).normal(size=(24, 4)).astype(np.float32), ShapeStore(parts_path)
+    monkeypatch.setattr("projects.point_cloud.evaluate.embed", lambda *args, **_: torch.from_numpy(table[args[2]]))
+    options = ["--schedule.iterations=2", "--ratios=[1.0]", "--device=cpu"]
+    assert (
+        evaluate.main([f"--store={parts_path}", f"--checkpoint={pretrained_path}", f"--out={tmp_path}", *options]) == 0
+    )
+    unit = table / np.linalg.norm(table, axis=1, keepdims=True)
+    train, test = store.indices("train"), store.indices("test")
+    correct = {1: 0, 5: 0}
+    for k, query in product(correct, test):
+        cosine = unit[train] @ unit[query]
+        nearest = np.argsort(-cosine)[:k]
+        votes = np.bincount(store.category[train][nearest], np.exp(cosine[nearest] / 0.1), minlength=2)
+        correct[k] += votes.argmax() == store.category[query]
+    assert correct[1] != correct[5], "the features distinguish the two"
+    assert read_records(tmp_path / "results.json")[0].value == correct[5] / len(test)
 
 
 @pytest.mark.parametrize(

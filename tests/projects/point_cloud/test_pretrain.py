@@ -155,6 +155,14 @@ def test_a_checkpoint_gives_back_its_network(store_path, tmp_path):
     assert all(torch.equal(value, saved[f"network.{name}"]) for name, value in network.state_dict().items())
 
 
+def test_no_shape_is_quantized_with_probability_zero(store_path, tmp_path):
+    losses = []
+    for name, option in (("never", "p=0"), ("without", "bins=null"), ("always", "p=1")):
+        fit(store_path, tmp_path / name, "--trainer.max_epochs=1", f"--model.quantization.{option}")
+        losses.append(logged(tmp_path / name, "loss"))
+    assert losses[0] == losses[1] != losses[2]
+
+
 def test_knn_accuracy_is_logged_before_and_during_training(store_path, tmp_path):
     fit(store_path, tmp_path, "--trainer.max_epochs=2")
     accuracies = logged(tmp_path, "knn_accuracy")

@@ -19,7 +19,7 @@ from pcrq.checkpoint import weights_digest
 from pcrq.stores.shape_store import ShapeStoreWriter
 from projects.cli import main as pcrq
 from projects.point_cloud.classify import Classification
-from projects.point_cloud.sweep import CLASSIFY, SEGMENT
+from projects.point_cloud.sweep import CLASSIFY, SEGMENT, _Pretraining
 from projects.training import sweep
 from projects.training.records import read_records
 
@@ -103,6 +103,15 @@ def test_a_network_is_pretrained_for_every_seed_before_it_is_evaluated(table, pr
     assert classify(words) == 0 and not ran
     networks[1].unlink()  # of a measured network: not needed any more
     assert classify(words) == 0 and not ran
+
+
+@pytest.mark.parametrize(("epochs", "is_done"), [(2, True), (3, False)])
+def test_a_pretraining_is_done_after_its_last_epoch(tmp_path, epochs, is_done):
+    cell = _Pretraining(tmp_path, "projects.point_cloud.pretrain", (), (), 1, epochs=epochs)
+    assert not cell.is_recorded
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({"epoch": 1}, tmp_path / "checkpoints/last.ckpt")
+    assert cell.is_recorded == is_done
 
 
 def test_the_commands_of_a_pretrained_network_are_one_line(table, pretraining, tmp_path, capsys):
